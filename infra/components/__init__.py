@@ -1,0 +1,1 @@
+"""The parts of the platform, one file each."""

@@ -1,0 +1,164 @@
+"""The Model Card Generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.autoscaling import v2 as autoscaling
+from pulumi_kubernetes.core import v1 as core
+
+from infra.kube import network
+from infra.kube.component import Component
+from infra.kube.identity import Workload
+from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Pod, Scratch, config_hash, http_probe
+from infra.settings import Autoscaling, Replicas, Resources, Uploads
+
+WORKLOAD = Workload(component="app", name="modelcard-generator")
+PORT = 8080
+SECRETS, AUTHORITY = "/run/secrets/modelcard", "/etc/modelcard/authority"
+LOGS, UPLOADS = "/var/log/modelcard", "/var/lib/modelcard/uploads"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppArgs:
+    """The application, what it needs to reach, and how far it may grow."""
+
+    namespace: pulumi.Input[str]
+    image: str
+    replicas: Replicas
+    resources: Resources
+    autoscaling: Autoscaling
+    uploads: Uploads
+    termination_grace: int
+    database_url: pulumi.Output[str]
+    cache_url: pulumi.Output[str]
+    authority: pulumi.Output[str]
+    clients: Sequence[Workload]
+    rollout: str
+    protect: bool
+
+
+class App(Component):
+    """The pods of the service behind an address of their own. Output: `host`."""
+
+    host: pulumi.Output[str]
+
+    def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args.namespace, opts)
+        settings = {
+            "MCG_SECRETS_DIR": SECRETS,
+            "MCG_AUTHORITY_FILE": f"{AUTHORITY}/ca.crt",
+            "MCG_LOG_DIR": LOGS,
+            "MCG_UPLOADS_DIR": UPLOADS,
+        }
+        config = self.config_map("config", {"ca.crt": args.authority})
+        secret = self.secret("secrets", {"mcg_database_url": args.database_url, "mcg_cache_url": args.cache_url})
+        uploads = self._uploads_claim(args)
+        self.deployment(
+            WORKLOAD,
+            Pod(
+                main=Container(
+                    name="app",
+                    image=args.image,
+                    command=["python", "-m", "modelcard_generator.api"],
+                    args=["--host", "0.0.0.0", "--port", str(PORT)],  # noqa: S104 - inside the pod; policies decide who may call
+                    resources=args.resources,
+                    ports={"http": PORT},
+                    environment=settings,
+                    mounts=[
+                        FromConfigMap(path=AUTHORITY, config_map=config.metadata.name, volume="authority"),
+                        FromSecret(path=SECRETS, secret=secret.metadata.name, volume="secrets"),
+                        FromClaim(path=UPLOADS, volume="uploads", claim=uploads.metadata.name),
+                        Scratch(path=LOGS, volume="logs", size="256Mi"),
+                        Scratch(path="/tmp", volume="tmp", size="256Mi"),
+                    ],
+                    liveness=http_probe(
+                        "/health",
+                        "http",
+                        initial_delay_seconds=30,
+                        period_seconds=10,
+                        timeout_seconds=5,
+                        failure_threshold=3,
+                    ),
+                    readiness=http_probe(
+                        "/ready", "http", initial_delay_seconds=5, period_seconds=5, timeout_seconds=3, failure_threshold=3
+                    ),
+                    drain=5,
+                ),
+                grace=args.termination_grace,
+            ),
+            replicas=None,
+            annotations={"modelcard/config": config_hash(settings), "modelcard/secrets": args.rollout},
+        )
+        service = self.service(WORKLOAD, ports={"http": PORT})
+        self._autoscaler(args)
+        self.budget(WORKLOAD)
+        self.allow(args.clients, to=WORKLOAD, port=PORT)
+        # The registries of models, experiments and code that cards refer to.
+        self.policy(f"{WORKLOAD.name}-to-internet", network.egress_to_internet(WORKLOAD))
+        self.host = service.metadata.name
+        self.finish(host=self.host)
+
+    def _uploads_claim(self, args: AppArgs) -> core.PersistentVolumeClaim:
+        return core.PersistentVolumeClaim(
+            f"{self.name}-uploads",
+            metadata=self.metadata(f"{self.name}-uploads"),
+            spec=core.PersistentVolumeClaimSpecArgs(
+                access_modes=[args.uploads.access_mode],
+                storage_class_name=args.uploads.storage_class,
+                resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(args.uploads.size)}),
+            ),
+            opts=self.keeping(args.protect),
+        )
+
+    def _autoscaler(self, args: AppArgs) -> None:
+        autoscaling.HorizontalPodAutoscaler(
+            f"{WORKLOAD.name}-hpa",
+            metadata=self.metadata(f"{WORKLOAD.name}-hpa"),
+            spec=autoscaling.HorizontalPodAutoscalerSpecArgs(
+                scale_target_ref=autoscaling.CrossVersionObjectReferenceArgs(
+                    api_version="apps/v1", kind="Deployment", name=WORKLOAD.name
+                ),
+                min_replicas=args.replicas.min,
+                max_replicas=args.replicas.max,
+                metrics=[
+                    _resource_metric("cpu", args.autoscaling.cpu),
+                    _resource_metric("memory", args.autoscaling.memory),
+                    autoscaling.MetricSpecArgs(
+                        type="Pods",
+                        pods=autoscaling.PodsMetricSourceArgs(
+                            metric=autoscaling.MetricIdentifierArgs(name="http_requests_per_second"),
+                            target=autoscaling.MetricTargetArgs(
+                                type="AverageValue", average_value=str(args.autoscaling.requests_per_second)
+                            ),
+                        ),
+                    ),
+                ],
+                behavior=autoscaling.HorizontalPodAutoscalerBehaviorArgs(
+                    scale_down=autoscaling.HPAScalingRulesArgs(
+                        stabilization_window_seconds=300,
+                        policies=[autoscaling.HPAScalingPolicyArgs(type="Percent", value=10, period_seconds=60)],
+                    ),
+                    scale_up=autoscaling.HPAScalingRulesArgs(
+                        stabilization_window_seconds=60,
+                        policies=[
+                            autoscaling.HPAScalingPolicyArgs(type="Percent", value=50, period_seconds=60),
+                            autoscaling.HPAScalingPolicyArgs(type="Pods", value=2, period_seconds=60),
+                        ],
+                        select_policy="Max",
+                    ),
+                ),
+            ),
+            opts=self.children,
+        )
+
+
+def _resource_metric(name: str, percent: int) -> autoscaling.MetricSpecArgs:
+    return autoscaling.MetricSpecArgs(
+        type="Resource",
+        resource=autoscaling.ResourceMetricSourceArgs(
+            name=name, target=autoscaling.MetricTargetArgs(type="Utilization", average_utilization=percent)
+        ),
+    )

@@ -1,0 +1,115 @@
+"""nginx as the reverse proxy in front of the application, and the Ingress that leads to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+
+import pulumi
+from pulumi_kubernetes.networking import v1 as networking
+
+from infra.kube import network
+from infra.kube.component import Component
+from infra.kube.identity import Workload
+from infra.kube.pods import Container, FromConfigMap, Pod, Scratch, config_hash, http_probe
+from infra.kube.tls import ServerCertificate
+from infra.quantities import Memory
+from infra.settings import Resources
+
+WORKLOAD = Workload(component="edge", name="edge-nginx")
+PORT = 8080
+CONFIG = "/etc/nginx/modelcard"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeArgs:
+    """`backend` is the application's `host:port`. `tls_secret` names a certificate that others keep; else `certificate`."""
+
+    namespace: pulumi.Input[str]
+    image: str
+    host: str
+    replicas: int
+    resources: Resources
+    ingress_class: str
+    ingress_namespace: str
+    tls_secret: str | None
+    certificate: ServerCertificate
+    upload_limit: Memory
+    backend: str
+
+
+class Edge(Component):
+    """The only way in. Output: `url`."""
+
+    url: str
+
+    def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(name, args.namespace, opts)
+        files = {"nginx.conf": nginx_conf(args.backend, args.upload_limit)}
+        config = self.config_map("config", files)
+        self.deployment(
+            WORKLOAD,
+            Pod(
+                main=Container(
+                    name="nginx",
+                    image=args.image,
+                    command=["nginx"],
+                    args=["-e", "stderr", "-c", f"{CONFIG}/nginx.conf"],
+                    resources=args.resources,
+                    ports={"http": PORT},
+                    mounts=[
+                        FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
+                        Scratch(path="/tmp", volume="tmp", size="512Mi"),
+                    ],
+                    readiness=http_probe("/edge/ready", "http", period_seconds=5, timeout_seconds=2, failure_threshold=2),
+                    liveness=http_probe("/edge/alive", "http", period_seconds=10, timeout_seconds=5, failure_threshold=3),
+                    drain=5,
+                )
+            ),
+            replicas=args.replicas,
+            annotations={"modelcard/config": config_hash(files)},
+        )
+        service = self.service(WORKLOAD, ports={"http": PORT})
+        self.budget(WORKLOAD)
+        self.policy(WORKLOAD.name, network.ingress_from_namespace(WORKLOAD, args.ingress_namespace, PORT))
+        tls_secret: pulumi.Input[str]
+        if args.tls_secret is None:
+            tls_secret = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls").metadata.name
+        else:
+            tls_secret = args.tls_secret
+        networking.Ingress(
+            f"{name}-ingress",
+            metadata=self.metadata(name, {"nginx.ingress.kubernetes.io/proxy-body-size": f"{args.upload_limit.share(100)}m"}),
+            spec=networking.IngressSpecArgs(
+                ingress_class_name=args.ingress_class,
+                tls=[networking.IngressTLSArgs(hosts=[args.host], secret_name=tls_secret)],
+                rules=[
+                    networking.IngressRuleArgs(
+                        host=args.host,
+                        http=networking.HTTPIngressRuleValueArgs(
+                            paths=[
+                                networking.HTTPIngressPathArgs(
+                                    path="/",
+                                    path_type="Prefix",
+                                    backend=networking.IngressBackendArgs(
+                                        service=networking.IngressServiceBackendArgs(
+                                            name=service.metadata.name,
+                                            port=networking.ServiceBackendPortArgs(name="http"),
+                                        )
+                                    ),
+                                )
+                            ]
+                        ),
+                    )
+                ],
+            ),
+            opts=self.children,
+        )
+        self.url = f"https://{args.host}/"
+        self.finish(url=self.url)
+
+
+def nginx_conf(backend: str, upload_limit: Memory) -> str:
+    """The configuration in `nginx.conf` with its two variables set."""
+    text = package_files("infra.components").joinpath("nginx.conf").read_text()
+    return text.replace("@BACKEND@", backend).replace("@UPLOAD_LIMIT@", f"{upload_limit.share(100)}m")

@@ -1,0 +1,1 @@
+"""Ways to see the platform: without an engine, on an embedded control plane, on a cluster."""

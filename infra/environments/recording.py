@@ -1,0 +1,148 @@
+"""Runs the program under mocks that remember every registration: what previews, policies and tests look at."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format
+from pulumi.runtime import mocks
+from pulumi.runtime.stack import run_in_stack
+
+from infra.settings import MASK, PROJECT, Settings
+from infra.stack import deploy
+
+# How Pulumi marks a secret inside a structure. Source: pulumi/pulumi, sdk/go/common/resource/sig.
+SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """One resource as the engine would have been told of it. Secret values are masked, their keys are kept."""
+
+    type: str
+    name: str
+    parent: str
+    inputs: Mapping[str, Any]
+    custom: bool
+    protect: bool
+    retain_on_delete: bool
+    urn: str
+
+    @property
+    def manifest(self) -> Mapping[str, Any] | None:
+        """The Kubernetes object that this declares, if it does."""
+        return self.inputs if self.type.startswith("kubernetes:") and "kind" in self.inputs else None
+
+
+class Recording(mocks.MockMonitor):
+    """A resource monitor that answers with the inputs and remembers them. Ask it by type and name."""
+
+    def __init__(self) -> None:
+        super().__init__(_Echo())
+        self.registrations: list[Registration] = []
+        self.outputs: dict[str, Mapping[str, Any]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Remembers the request, masked, and answers as the mocks do."""
+        response = super().RegisterResource(request)
+        self.registrations.append(
+            Registration(
+                type=request.type,
+                name=request.name,
+                parent=request.parent,
+                inputs=masked(json_format.MessageToDict(request.object)),
+                custom=request.custom,
+                protect=request.protect,
+                retain_on_delete=request.retainOnDelete,
+                urn=response.urn,
+            )
+        )
+        return response
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Remembers that a component ended its declaration, and with what."""
+        self.outputs[request.urn] = masked(json_format.MessageToDict(request.outputs))
+        return super().RegisterResourceOutputs(request)
+
+    def all(self, type_: str) -> list[Registration]:
+        """All registrations whose type token ends in this, such as `apps/v1:Deployment`."""
+        return [each for each in self.registrations if each.type.endswith(type_)]
+
+    def one(self, type_: str, name: str) -> Mapping[str, Any]:
+        """The inputs of the one resource of this type (its end suffices) and logical name."""
+        found = [each for each in self.all(type_) if each.name == name]
+        if len(found) != 1:
+            known = ", ".join(sorted(each.name for each in self.all(type_))) or "none of that type"
+            raise LookupError(f"{len(found)} resources {type_} {name}; there are: {known}")
+        return found[0].inputs
+
+    def manifests(self) -> Iterator[Mapping[str, Any]]:
+        """All Kubernetes objects, in order of registration."""
+        return (each.manifest for each in self.registrations if each.manifest is not None)
+
+
+class _Echo(mocks.Mocks):
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
+        return f"{args.name}-id", args.inputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
+        return {}, None
+
+
+def masked(value: Any) -> Any:
+    """The value with everything secret replaced, whole numbers as integers."""
+    match value:
+        case dict() if value.get(SIGNATURE) == SECRET:
+            return _mask(value.get("value"))
+        case dict():
+            return {key: masked(item) for key, item in value.items()}
+        case list():
+            return [masked(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def _mask(value: Any) -> Any:
+    match value:
+        case dict() if value.get(SIGNATURE) == SECRET:
+            return _mask(value.get("value"))
+        case dict():
+            return {key: _mask(item) for key, item in value.items()}
+        case list():
+            return [_mask(item) for item in value]
+        case _:
+            return MASK
+
+
+def record(declare: Callable[[], object], *, stack: str) -> Recording:
+    """Runs `declare` on a fresh event loop under fresh mocks and waits until every resource is registered.
+
+    Raises whatever `declare` or one of its `apply` functions raises.
+    """
+    # Pulumi keeps the root resource in a context variable: an empty context per run is what makes it forget the last.
+    return contextvars.Context().run(_record, declare, stack)
+
+
+def _record(declare: Callable[[], object], stack: str) -> Recording:
+    recording = Recording()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    engine = mocks.MockEngine(None)
+    mocks.configure(mocks.MockSettings(monitor=recording, engine=engine, project=PROJECT, stack=stack, dry_run=False))
+    try:
+        loop.run_until_complete(run_in_stack(declare))
+    finally:
+        loop.close()
+        asyncio.set_event_loop(None)
+    return recording
+
+
+def record_platform(settings: Settings, *, stack: str) -> Recording:
+    """The platform of these settings, recorded."""
+    return record(lambda: deploy(settings), stack=stack)

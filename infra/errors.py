@@ -1,0 +1,5 @@
+"""The one kind of error that is shown to a person without a traceback."""
+
+
+class UserError(Exception):
+    """An error that a person can mend: one line that says what is wrong, where, and what to do."""

@@ -1,0 +1,1 @@
+"""What all workloads share: identity, hardening, network edges, config hashing."""

@@ -1,0 +1,170 @@
+"""The base of all components: it names, labels and parents what they declare, so that they only say what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import pulumi
+from pulumi_kubernetes.apps import v1 as apps
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+from pulumi_kubernetes.networking import v1 as networking
+from pulumi_kubernetes.policy import v1 as policy
+
+from infra.kube import network
+from infra.kube.identity import Tier, Workload
+from infra.kube.pods import Pod, pod_template
+
+PREFIX = "modelcard:platform"
+
+
+class Component(pulumi.ComponentResource):
+    """A part of the platform in one namespace. Logical and physical names are alike: `NAME-WHAT`."""
+
+    tier: Tier
+
+    def __init__(self, name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(f"{PREFIX}:{type(self).__name__}", name, None, opts)
+        self.name = name
+        self.namespace = namespace
+        self.children = pulumi.ResourceOptions(parent=self)
+
+    def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> meta.ObjectMetaArgs:
+        """Metadata of a child object."""
+        labels = {
+            "app.kubernetes.io/part-of": "modelcard",
+            "app.kubernetes.io/component": self.name,
+            "app.kubernetes.io/managed-by": "pulumi",
+        }
+        return meta.ObjectMetaArgs(
+            name=name, namespace=self.namespace, labels=labels, annotations=dict(annotations) if annotations else None
+        )
+
+    def config_map(self, what: str, data: Mapping[str, pulumi.Input[str]]) -> core.ConfigMap:
+        """Files or variables that anybody may read."""
+        name = f"{self.name}-{what}"
+        return core.ConfigMap(name, metadata=self.metadata(name), data=dict(data), opts=self.children)
+
+    def secret(self, what: str, data: Mapping[str, pulumi.Input[str]], *, type_: str = "Opaque") -> core.Secret:
+        """Files that only the pods that mount them may read; encrypted in Pulumi's state."""
+        name = f"{self.name}-{what}"
+        content = pulumi.Output.secret(dict(data))
+        return core.Secret(name, metadata=self.metadata(name), type=type_, string_data=content, opts=self.children)
+
+    def account(self, workload: Workload) -> core.ServiceAccount:
+        """An identity of the workload's own; without a token, for nothing here calls the API."""
+        return core.ServiceAccount(
+            workload.name,
+            metadata=self.metadata(workload.name),
+            automount_service_account_token=False,
+            opts=self.children,
+        )
+
+    def deployment(
+        self,
+        workload: Workload,
+        pod: Pod,
+        *,
+        replicas: int | None,
+        strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate",
+        annotations: Mapping[str, str],
+    ) -> apps.Deployment:
+        """Pods without a state of their own. `replicas` is None where an autoscaler decides."""
+        rolling = apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
+        return apps.Deployment(
+            workload.name,
+            metadata=self.metadata(workload.name),
+            spec=apps.DeploymentSpecArgs(
+                replicas=replicas,
+                selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                strategy=apps.DeploymentStrategyArgs(
+                    type=strategy, rolling_update=rolling if strategy == "RollingUpdate" else None
+                ),
+                progress_deadline_seconds=PROGRESS_DEADLINE,
+                revision_history_limit=5,
+                template=pod_template(
+                    workload, pod, account=self.account(workload).metadata.name, annotations=annotations
+                ),
+            ),
+            opts=self.children,
+        )
+
+    def stateful_set(
+        self,
+        workload: Workload,
+        pod: Pod,
+        *,
+        service: pulumi.Input[str],
+        claims: Sequence[core.PersistentVolumeClaimArgs],
+        annotations: Mapping[str, str],
+        protect: bool,
+    ) -> apps.StatefulSet:
+        """One pod with volumes of its own, which stay when it goes."""
+        return apps.StatefulSet(
+            workload.name,
+            metadata=self.metadata(workload.name),
+            spec=apps.StatefulSetSpecArgs(
+                replicas=1,
+                service_name=service,
+                selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                persistent_volume_claim_retention_policy=apps.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
+                    when_deleted="Retain", when_scaled="Retain"
+                ),
+                revision_history_limit=5,
+                volume_claim_templates=list(claims),
+                template=pod_template(
+                    workload, pod, account=self.account(workload).metadata.name, annotations=annotations
+                ),
+            ),
+            opts=self.keeping(protect),
+        )
+
+    def keeping(self, protect: bool) -> pulumi.ResourceOptions:
+        """Options of what holds data: neither deleted by an `up` nor with the stack."""
+        return pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
+
+    def service(self, workload: Workload, *, ports: Mapping[str, int], headless: bool = False) -> core.Service:
+        """An address for the workload's pods; each port is the container's port of the same name."""
+        return core.Service(
+            f"{workload.name}-service",
+            metadata=self.metadata(workload.name),
+            spec=core.ServiceSpecArgs(
+                selector=workload.selector,
+                cluster_ip="None" if headless else None,
+                ports=[core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in ports.items()],
+            ),
+            opts=self.children,
+        )
+
+    def budget(self, workload: Workload) -> policy.PodDisruptionBudget:
+        """A drain takes one pod at a time."""
+        return policy.PodDisruptionBudget(
+            f"{workload.name}-budget",
+            metadata=self.metadata(workload.name),
+            spec=policy.PodDisruptionBudgetSpecArgs(
+                max_unavailable=1,
+                selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                # Pods that never became ready must not block a drain.
+                unhealthy_pod_eviction_policy="AlwaysAllow",
+            ),
+            opts=self.children,
+        )
+
+    def policy(self, name: str, spec: networking.NetworkPolicySpecArgs) -> networking.NetworkPolicy:
+        """A NetworkPolicy of this component's namespace."""
+        return networking.NetworkPolicy(name, metadata=self.metadata(name), spec=spec, opts=self.children)
+
+    def allow(self, clients: Sequence[Workload], *, to: Workload, port: int) -> None:
+        """Opens an edge on both of its ends: clients may call, the target may answer."""
+        self.policy(to.name, network.ingress_from(to, list(clients), port))
+        for client in clients:
+            self.policy(f"{client.name}-to-{to.name}", network.egress_to(client, to, port))
+
+    def finish(self, **outputs: pulumi.Input[object]) -> None:
+        """Ends the declaration."""
+        self.register_outputs(outputs)
+
+
+# Startup may take five minutes at worst (the seed's probes: 30 s delay, 10 s period); past ten a rollout has failed.
+PROGRESS_DEADLINE = 600

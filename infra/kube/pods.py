@@ -1,0 +1,239 @@
+"""The hardened pod template that every workload is made from.
+
+It satisfies the Pod Security Standard `restricted` and adds a read-only root file system, a user above 10000 and
+explicit ephemeral storage. Nothing here can be switched off by a component.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_kubernetes.core import v1 as core
+from pulumi_kubernetes.meta import v1 as meta
+
+from infra.kube.identity import Workload
+from infra.settings import Resources
+
+# Above every range that an image or a node uses for its own users; also what kube-score and checkov ask for.
+USER = 10001
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromConfigMap:
+    """Files of a ConfigMap, read-only."""
+
+    path: str
+    config_map: pulumi.Input[str]
+    volume: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromSecret:
+    """Files of a Secret, readable by the pod's group only."""
+
+    path: str
+    secret: pulumi.Input[str]
+    volume: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scratch:
+    """An empty folder that goes with the pod; `memory` keeps it in RAM."""
+
+    path: str
+    volume: str
+    size: str
+    memory: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromClaim:
+    """A volume that outlives the pod. `claim` is None for a StatefulSet's own claim template of the same name."""
+
+    path: str
+    volume: str
+    claim: pulumi.Input[str] | None = None
+
+
+Mount = FromConfigMap | FromSecret | Scratch | FromClaim
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container: what runs, on which files, how its health is asked."""
+
+    name: str
+    image: str
+    command: Sequence[str]
+    args: Sequence[str] = ()
+    resources: Resources
+    ports: Mapping[str, int] = field(default_factory=dict)
+    environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    startup: core.ProbeArgs | None = None
+    liveness: core.ProbeArgs | None = None
+    readiness: core.ProbeArgs | None = None
+    drain: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """A pod of one main container, and what must have run before it."""
+
+    main: Container
+    before: Sequence[Container] = ()
+    grace: int = 30
+
+
+def http_probe(path: str, port: str, **timing: int) -> core.ProbeArgs:
+    """A probe by HTTP GET; `timing` in seconds and counts, as in Kubernetes' Probe."""
+    return core.ProbeArgs(http_get=core.HTTPGetActionArgs(path=path, port=port), **timing)
+
+
+def exec_probe(*command: str, **timing: int) -> core.ProbeArgs:
+    """A probe by a command inside the container."""
+    return core.ProbeArgs(exec_=core.ExecActionArgs(command=list(command)), **timing)
+
+
+def config_hash(*contents: Mapping[str, str]) -> str:
+    """Changes when any of the files does, so that a changed ConfigMap rolls the pods that read it."""
+    digest = hashlib.sha256()
+    for content in contents:
+        for name in sorted(content):
+            digest.update(f"{name}\0{content[name]}\0".encode())
+    return digest.hexdigest()[:16]
+
+
+def pod_template(
+    workload: Workload, pod: Pod, *, account: pulumi.Input[str], annotations: Mapping[str, str]
+) -> core.PodTemplateSpecArgs:
+    """The template of a Deployment or StatefulSet."""
+    mounts = {mount.volume: mount for container in (*pod.before, pod.main) for mount in container.mounts}
+    volumes = [volume for mount in mounts.values() if (volume := _volume(mount)) is not None]
+    return core.PodTemplateSpecArgs(
+        metadata=meta.ObjectMetaArgs(labels=workload.labels, annotations=dict(annotations)),
+        spec=core.PodSpecArgs(
+            service_account_name=account,
+            automount_service_account_token=False,
+            enable_service_links=False,
+            security_context=core.PodSecurityContextArgs(
+                run_as_non_root=True,
+                run_as_user=USER,
+                run_as_group=USER,
+                fs_group=USER,
+                fs_group_change_policy="OnRootMismatch",
+                seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+            ),
+            termination_grace_period_seconds=pod.grace,
+            topology_spread_constraints=_spread(workload),
+            affinity=_apart(workload),
+            init_containers=[_container(container) for container in pod.before] or None,
+            containers=[_container(pod.main)],
+            volumes=volumes,
+        ),
+    )
+
+
+def _container(container: Container) -> core.ContainerArgs:
+    resources = container.resources
+    limits = {"memory": str(resources.memory_limit), "ephemeral-storage": str(resources.ephemeral_storage)}
+    if resources.cpu_limit is not None:
+        limits["cpu"] = str(resources.cpu_limit)
+    return core.ContainerArgs(
+        name=container.name,
+        image=container.image,
+        # A tag can be pushed again; asking the registry for the digest is cheap and layers stay cached.
+        image_pull_policy="Always",
+        command=list(container.command),
+        args=list(container.args) or None,
+        ports=[core.ContainerPortArgs(name=name, container_port=port) for name, port in container.ports.items()] or None,
+        env=[core.EnvVarArgs(name=name, value=value) for name, value in container.environment.items()] or None,
+        resources=core.ResourceRequirementsArgs(
+            requests={
+                "cpu": str(resources.cpu_request),
+                "memory": str(resources.memory_request),
+                "ephemeral-storage": str(resources.ephemeral_storage),
+            },
+            limits=limits,
+        ),
+        security_context=core.SecurityContextArgs(
+            allow_privilege_escalation=False,
+            capabilities=core.CapabilitiesArgs(drop=["ALL"]),
+            privileged=False,
+            read_only_root_filesystem=True,
+            run_as_non_root=True,
+            run_as_user=USER,
+            run_as_group=USER,
+            seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        startup_probe=container.startup,
+        liveness_probe=container.liveness,
+        readiness_probe=container.readiness,
+        lifecycle=_drain(container.drain) if container.drain else None,
+        volume_mounts=[
+            core.VolumeMountArgs(
+                name=mount.volume, mount_path=mount.path, read_only=isinstance(mount, FromConfigMap | FromSecret)
+            )
+            for mount in container.mounts
+        ],
+    )
+
+
+def _drain(seconds: int) -> core.LifecycleArgs:
+    # Endpoints are withdrawn while SIGTERM is already on its way: wait until no new connection can arrive.
+    return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=seconds)))
+
+
+def _volume(mount: Mount) -> core.VolumeArgs | None:
+    match mount:
+        case FromConfigMap():
+            return core.VolumeArgs(
+                name=mount.volume, config_map=core.ConfigMapVolumeSourceArgs(name=mount.config_map, default_mode=0o444)
+            )
+        case FromSecret():
+            return core.VolumeArgs(
+                name=mount.volume, secret=core.SecretVolumeSourceArgs(secret_name=mount.secret, default_mode=0o440)
+            )
+        case Scratch():
+            return core.VolumeArgs(
+                name=mount.volume,
+                empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=mount.size, medium="Memory" if mount.memory else None),
+            )
+        case FromClaim(claim=None):
+            return None
+        case FromClaim():
+            return core.VolumeArgs(
+                name=mount.volume, persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim)
+            )
+
+
+def _spread(workload: Workload) -> list[core.TopologySpreadConstraintArgs]:
+    return [
+        core.TopologySpreadConstraintArgs(
+            max_skew=1,
+            topology_key=key,
+            # Losing a zone must not leave pods unschedulable.
+            when_unsatisfiable="ScheduleAnyway",
+            label_selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+        )
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def _apart(workload: Workload) -> core.AffinityArgs:
+    return core.AffinityArgs(
+        pod_anti_affinity=core.PodAntiAffinityArgs(
+            preferred_during_scheduling_ignored_during_execution=[
+                core.WeightedPodAffinityTermArgs(
+                    weight=100,
+                    pod_affinity_term=core.PodAffinityTermArgs(
+                        topology_key="kubernetes.io/hostname",
+                        label_selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                    ),
+                )
+            ]
+        )
+    )

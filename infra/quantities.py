@@ -1,0 +1,113 @@
+"""Units as types, so that a setting cannot be given in the wrong one.
+
+Source: Kubernetes API conventions, "Quantities" (apimachinery/pkg/api/resource).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+Seconds = Annotated[int, Field(ge=1)]
+Percent = Annotated[int, Field(ge=1, le=100)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+_BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+class _Text(str):
+    """A string of a fixed form, validated by pydantic and completed by editors through its pattern."""
+
+    __slots__ = ()
+    pattern: ClassVar[str]
+    example: ClassVar[str]
+
+    @classmethod
+    def parse(cls, value: str) -> Self:
+        """The value as this type; `ValueError` says what form it should have."""
+        if not re.fullmatch(cls.pattern, value):
+            raise ValueError(f"{value!r} is not {cls.example}")
+        return cls(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_after_validator_function(cls.parse, core_schema.str_schema(strict=True))
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler) -> Any:
+        return {"type": "string", "pattern": f"^{cls.pattern}$", "description": cls.example}
+
+
+class Memory(_Text):
+    """Memory or storage in binary units, such as `512Mi`."""
+
+    __slots__ = ()
+    pattern = r"[1-9][0-9]*(Ki|Mi|Gi|Ti)"
+    example = "a size in binary units, such as 512Mi or 4Gi"
+
+    @property
+    def bytes(self) -> int:
+        return int(self[:-2]) * _BINARY[self[-2:]]
+
+    def share(self, percent: int) -> int:
+        """That part of the size, in whole mebibytes."""
+        return self.bytes * percent // 100 // 2**20
+
+    @classmethod
+    def of_bytes(cls, count: int) -> Self:
+        """The size in whole mebibytes, rounded up."""
+        return cls(f"{-(-count // 2**20)}Mi")
+
+
+class Cpu(_Text):
+    """Processor time in cores (`2`) or thousandths of a core (`500m`)."""
+
+    __slots__ = ()
+    pattern = r"[1-9][0-9]*m?"
+    example = "a number of cores, such as 2, or of thousandths of a core, such as 500m"
+
+    @property
+    def millicores(self) -> int:
+        return int(self[:-1]) if self.endswith("m") else int(self) * 1000
+
+    @classmethod
+    def of_millicores(cls, count: int) -> Self:
+        return cls(f"{count}m")
+
+
+class Image(_Text):
+    """A container image pinned by version tag or digest; registry and repository are spelt out."""
+
+    __slots__ = ()
+    pattern = r"[a-z0-9.-]+\.[a-z]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
+    example = "an image with its registry and a version tag or digest, such as docker.io/library/redis:7.4.5"
+
+
+class Host(_Text):
+    """A DNS name in lower case."""
+
+    __slots__ = ()
+    pattern = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
+    example = "a host name in lower case, such as modelcard.example.com"
+
+
+class Label(_Text):
+    """A Kubernetes object name (RFC 1123 label)."""
+
+    __slots__ = ()
+    pattern = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+    example = "a name of lower-case letters, digits and dashes"
+
+
+class BucketName(_Text):
+    """An S3 bucket name without dots, so that TLS certificates match it.
+
+    Source: Amazon S3 user guide, "General purpose bucket naming rules".
+    """
+
+    __slots__ = ()
+    pattern = r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9](?<!-s3alias)(?<!--ol-s3)(?<!--x-s3)"
+    example = "an S3 bucket name: 3 to 63 lower-case letters, digits and dashes, none of S3's reserved prefixes or suffixes"
