@@ -34,6 +34,9 @@ def same(key: str, value: Any) -> Row:
 TABLE: tuple[Row, ...] = (
     same("namespace", "modelcard"),
     Row("protect_data", False, False, True, "only prod holds data that nobody can make again"),
+    # Seconds. Probes allow a container a minute; pulling an image, attaching a volume and a crash recovery come before.
+    Row("rollout_deadline", 60, 600, 600, "simulated pods are ready at once"),
+    same("rotation", 0),
 
     same("app.image", "docker.io/terragonlabs/modelcard-generator:1.0.0"),
     Row("app.replicas.min", 3, 2, 3, SMALLER),
@@ -50,7 +53,7 @@ TABLE: tuple[Row, ...] = (
     Row("app.uploads.size", "10Gi", "10Gi", "200Gi", SMALLER),
     Row("app.uploads.access_mode", "ReadWriteMany", "ReadWriteOnce", "ReadWriteMany",
         "dev clusters often have block storage only, and one node"),
-    Row("app.uploads.storage_class", None, None, "efs", "prod's pods share uploads across nodes, which needs a file system"),
+    Row("app.uploads.storage_class", None, None, "efs", "sharing uploads across nodes needs a file system"),
     same("app.termination_grace", 45),
 
     same("edge.image", "docker.io/library/nginx:1.28.0"),

@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
+Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -50,6 +51,7 @@ class Memory(_Text):
 
     @property
     def bytes(self) -> int:
+        """The size in bytes."""
         return int(self[:-2]) * _BINARY[self[-2:]]
 
     def share(self, percent: int) -> int:
@@ -71,10 +73,12 @@ class Cpu(_Text):
 
     @property
     def millicores(self) -> int:
+        """In thousandths of a core."""
         return int(self[:-1]) if self.endswith("m") else int(self) * 1000
 
     @classmethod
     def of_millicores(cls, count: int) -> Self:
+        """That many thousandths of a core."""
         return cls(f"{count}m")
 
 
@@ -82,7 +86,10 @@ class Image(_Text):
     """A container image pinned by version tag or digest; registry and repository are spelt out."""
 
     __slots__ = ()
-    pattern = r"[a-z0-9.-]+\.[a-z]+(:[0-9]+)?(/[a-z0-9._-]+)+(:[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
+    pattern = (
+        r"[a-z0-9.-]+\.[a-z]+(:[0-9]+)?(/[a-z0-9._-]+)+"
+        r"(:[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
+    )
     example = "an image with its registry and a version tag or digest, such as docker.io/library/redis:7.4.5"
 
 
@@ -110,4 +117,6 @@ class BucketName(_Text):
 
     __slots__ = ()
     pattern = r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9](?<!-s3alias)(?<!--ol-s3)(?<!--x-s3)"
-    example = "an S3 bucket name: 3 to 63 lower-case letters, digits and dashes, none of S3's reserved prefixes or suffixes"
+    example = (
+        "an S3 bucket name: 3 to 63 lower-case letters, digits and dashes, none of S3's reserved prefixes or suffixes"
+    )

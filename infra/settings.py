@@ -6,21 +6,25 @@ A stack file says which `environment` it is and overrides what `infra/defaults.p
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from infra.defaults import defaults
 from infra.errors import UserError
-from infra.quantities import BucketName, Cpu, Host, Image, Label, Memory, Percent, Seconds
+from infra.quantities import BucketName, Count, Cpu, Host, Image, Label, Memory, Percent, Seconds
 
 PROJECT = "modelcard-platform"
 MASK = "[secret]"
+Secret = Annotated[SecretStr, Field(min_length=1)]
+# Settings of one section, of which the first must not exceed the second.
+ORDERED = (("min", "max"), ("cpu_request", "cpu_limit"), ("memory_request", "memory_limit"))
 
 
 class SettingsError(UserError):
@@ -48,16 +52,8 @@ class Section(BaseModel):
 class Replicas(Section):
     """How many pods the autoscaler may keep."""
 
-    min: int
-    max: int
-
-    @model_validator(mode="after")
-    def ordered(self) -> Self:
-        if self.min < 1:
-            raise PydanticCustomError("replicas", "min is {min}, it must be at least 1", {"min": self.min})
-        if self.min > self.max:
-            raise PydanticCustomError("replicas", "min is {min} but max is {max}", {"min": self.min, "max": self.max})
-        return self
+    min: Count
+    max: Count
 
 
 class Resources(Section):
@@ -68,22 +64,6 @@ class Resources(Section):
     memory_request: Memory
     memory_limit: Memory
     ephemeral_storage: Memory
-
-    @model_validator(mode="after")
-    def requests_within_limits(self) -> Self:
-        if self.memory_request.bytes > self.memory_limit.bytes:
-            raise PydanticCustomError(
-                "resources",
-                "memory_request is {request} but memory_limit is {limit}",
-                {"request": str(self.memory_request), "limit": str(self.memory_limit)},
-            )
-        if self.cpu_limit is not None and self.cpu_request.millicores > self.cpu_limit.millicores:
-            raise PydanticCustomError(
-                "resources",
-                "cpu_request is {request} but cpu_limit is {limit}",
-                {"request": str(self.cpu_request), "limit": str(self.cpu_limit)},
-            )
-        return self
 
 
 class Storage(Section):
@@ -98,7 +78,7 @@ class Autoscaling(Section):
 
     cpu: Percent
     memory: Percent
-    requests_per_second: int
+    requests_per_second: Count
 
 
 class Uploads(Storage):
@@ -123,7 +103,7 @@ class Edge(Section):
 
     image: Image
     host: Host
-    replicas: int
+    replicas: Count
     resources: Resources
     ingress_class: Label
     ingress_namespace: Label
@@ -137,7 +117,7 @@ class Database(Section):
     image: Image
     resources: Resources
     storage: Storage
-    max_connections: int
+    max_connections: Count
 
 
 class Cache(Section):
@@ -156,17 +136,16 @@ class Backup(Section):
 class Certificate(Section):
     """A certificate and its private key, PEM."""
 
-    certificate: SecretStr
-    key: SecretStr
+    certificate: Secret
+    key: Secret
 
 
 class Secrets(Section):
-    """Written by `mcenv secrets init|rotate`. `generation` is public: its change rolls the pods."""
+    """Written by `mcenv secrets init|rotate`, as one encrypted value."""
 
-    generation: int
-    database_admin_password: SecretStr
-    database_password: SecretStr
-    cache_password: SecretStr
+    database_admin_password: Secret
+    database_password: Secret
+    cache_password: Secret
     authority: Certificate
     database_certificate: Certificate
     cache_certificate: Certificate
@@ -179,6 +158,8 @@ class Settings(Section):
     environment: Environment
     namespace: Label
     protect_data: bool
+    rollout_deadline: Seconds
+    rotation: Annotated[int, Field(ge=0)]
     app: App
     edge: Edge
     database: Database
@@ -186,40 +167,33 @@ class Settings(Section):
     backup: Backup
     secrets: Secrets
 
-    @model_validator(mode="after")
-    def uploads_are_shared(self) -> Self:
-        if self.app.uploads.access_mode == "ReadWriteOnce" and self.environment is Environment.PROD:
-            raise PydanticCustomError(
-                "uploads", "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany"
-            )
-        return self
-
 
 def parse(config: Mapping[str, Any], *, file: str) -> Settings:
     """Settings from a stack's configuration: keys without the project's prefix, values as in the file.
 
     Raises `SettingsError` with all problems, each as `file: key.path what is wrong`.
     """
+    config = {key: _decoded(value) for key, value in config.items()}
+    problems: list[str] = []
     name = config.get("environment")
-    try:
-        environment = Environment(str(name))
-    except ValueError:
-        choices = ", ".join(Environment)
-        found = "missing" if name is None else f"{name!r}"
-        raise SettingsError([f"{file}: {PROJECT}:environment is {found}: set it to one of {choices}"]) from None
-    merged = _merge(defaults(environment), config)
-    problems = []
-    if "secrets" not in config:
-        problems.append(f"{file}: secrets are missing: run `mcenv secrets init {_stack_of(file)}`")
+    known = name in list(Environment)
+    # Where it is not known, any column will do to find what is wrong with the other settings.
+    environment = Environment(str(name)) if known else Environment.DEV
+    merged = {**_merge(defaults(environment), config), "environment": environment}
+    if known:
+        problems += _contradictions(merged)
+    else:
+        found = repr(name) if name else "missing"
+        problems.append(f"{PROJECT}:environment is {found}: set it to one of {', '.join(Environment)}")
+    if config.get("secrets") is None:
+        problems.append(f"secrets are missing: run `mcenv secrets init {_stack_of(file)}`")
         merged["secrets"] = placeholder_secrets()
     try:
-        # Environment is an enum, which strict mode takes from JSON only.
-        settings = Settings.model_validate({**merged, "environment": environment})
+        settings = Settings.model_validate(merged)
     except ValidationError as error:
-        problems = [f"{file}: {line}" for line in _lines(error)] + problems
-        raise SettingsError(problems) from None
+        problems = [*_mistakes(error, _stack_of(file)), *problems]
     if problems:
-        raise SettingsError(problems)
+        raise SettingsError([f"{file}: {problem}" for problem in problems])
     return settings
 
 
@@ -228,25 +202,22 @@ def from_engine() -> Settings:
     stack = pulumi.get_stack()
     raw = {**pulumi.runtime.config.get_config_env(), **pulumi.runtime.config.CONFIG.get()}
     prefix = f"{PROJECT}:"
-    config = {key.removeprefix(prefix): _decoded(value) for key, value in raw.items() if key.startswith(prefix)}
+    config = {key.removeprefix(prefix): value for key, value in raw.items() if key.startswith(prefix)}
     return parse(config, file=f"Pulumi.{stack}.yaml")
 
 
 def placeholder_secrets() -> dict[str, Any]:
     """Stands for a stack's secrets where they must not be seen: previews and tests."""
-    names = Secrets.model_fields
     pair = {"certificate": MASK, "key": MASK}
-    return {
-        name: 0 if name == "generation" else pair if field.annotation is Certificate else MASK
-        for name, field in names.items()
-    }
+    return {name: pair if field.annotation is Certificate else MASK for name, field in Secrets.model_fields.items()}
 
 
 def _decoded(value: Any) -> Any:
-    """Structured values reach the program as JSON text, scalars as their plain text."""
-    if isinstance(value, str) and value[:1] in "{[":
-        return json.loads(value)
-    return {"true": True, "false": False}.get(value, value)
+    """`pulumi config set` writes numbers as text, and structured values reach the program as JSON text."""
+    if isinstance(value, str) and re.match(r"[{[]|[0-9]+$|true$|false$", value):
+        with suppress(json.JSONDecodeError):
+            return json.loads(value)
+    return value
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -257,17 +228,53 @@ def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _lines(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors(include_url=False, include_input=False, include_context=False):
+def _mistakes(error: ValidationError, stack: str) -> Iterator[str]:
+    """What is wrong with single settings. Inputs are looked at, but never shown here: they may be secret."""
+    for problem in error.errors(include_url=False):
         path = ".".join(map(str, problem["loc"]))
-        match problem["type"]:
-            case "extra_forbidden":
-                yield f"{path} is not a setting: correct the name or remove it"
-            case "missing":
-                yield f"{path} is missing: set it"
-            case _:
-                text = problem["msg"].removeprefix("Value error, ")
-                yield f"{path}: {text}" if path else text
+        if problem["type"] == "extra_forbidden":
+            yield f"{path} is not a setting: correct the name or remove it"
+        elif path.startswith("secrets"):
+            yield f"{path} is missing or damaged: run `mcenv secrets rotate {stack}`"
+        elif problem["input"] is None:
+            yield f"{path} is empty: set it or remove it"
+        elif problem["type"] == "model_type":
+            yield f"{path} is a section: write its settings below it"
+        elif problem["type"] == "value_error":
+            yield f"{path}: {problem['ctx']['error']}"
+        else:
+            yield f"{path} {problem['msg'].removeprefix('Input ')}"
+
+
+def _contradictions(merged: Mapping[str, Any]) -> Iterator[str]:
+    """What no setting shows alone. It reads raw values, so that a mistake in one does not hide it in others."""
+    yield from _disordered(merged, "")
+    match merged:
+        case {"environment": Environment.PROD, "app": {"uploads": {"access_mode": "ReadWriteOnce"}}}:
+            yield "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany"
+
+
+def _disordered(section: Mapping[str, Any], path: str) -> Iterator[str]:
+    for low, high in ORDERED:
+        first, second = _amount(section.get(low)), _amount(section.get(high))
+        if first is not None and second is not None and first > second:
+            yield f"{path}{low} is {section[low]} but {path}{high} is {section[high]}"
+    for key, value in section.items():
+        if isinstance(value, Mapping):
+            yield from _disordered(value, f"{path}{key}.")
+
+
+def _amount(value: Any) -> int | None:
+    """A number, or a quantity in its smallest unit; None for what is neither."""
+    match value:
+        case int():
+            return value
+        case str() if re.fullmatch(Memory.pattern, value):
+            return Memory(value).bytes
+        case str() if re.fullmatch(Cpu.pattern, value):
+            return Cpu(value).millicores
+        case _:
+            return None
 
 
 def _stack_of(file: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pulumi
+import pulumi_kubernetes as kubernetes
 from pydantic import SecretStr
 
 from infra.components import app, edge
@@ -11,6 +12,7 @@ from infra.components.cache import Cache, CacheArgs
 from infra.components.database import Database, DatabaseArgs
 from infra.components.edge import Edge, EdgeArgs
 from infra.components.namespace import Namespace, NamespaceArgs, Quota
+from infra.kube.pods import Rollout
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Cpu, Memory
 from infra.settings import Certificate, Resources, Settings
@@ -22,16 +24,18 @@ class Platform:
     def __init__(self, settings: Settings) -> None:
         secrets = settings.secrets
         authority = _secret(secrets.authority.certificate)
-        rollout = str(secrets.generation)
+        rollout = Rollout(rotation=settings.rotation, deadline=settings.rollout_deadline)
 
         def issued(pair: Certificate) -> ServerCertificate:
-            return ServerCertificate(
-                authority=authority, certificate=_secret(pair.certificate), key=_secret(pair.key)
-            )
+            return ServerCertificate(authority=authority, certificate=_secret(pair.certificate), key=_secret(pair.key))
 
+        # Otherwise a changed ConfigMap or Secret is deleted and made anew, and everything that mounts it with it.
+        cluster = kubernetes.Provider("cluster", enable_config_map_mutable=True, enable_secret_mutable=True)
+        inside = pulumi.ResourceOptions(provider=cluster)
         self.namespace = Namespace(
             settings.namespace,
             NamespaceArgs(pod_security="restricted", quota=quota(settings), protect=settings.protect_data),
+            inside,
         )
         namespace = self.namespace.metadata_name
         self.database = Database(
@@ -49,6 +53,7 @@ class Platform:
                 rollout=rollout,
                 protect=settings.protect_data,
             ),
+            inside,
         )
         self.cache = Cache(
             "cache",
@@ -61,6 +66,7 @@ class Platform:
                 clients=[app.WORKLOAD],
                 rollout=rollout,
             ),
+            inside,
         )
         self.app = App(
             "app",
@@ -79,6 +85,7 @@ class Platform:
                 rollout=rollout,
                 protect=settings.protect_data,
             ),
+            inside,
         )
         self.edge = Edge(
             "edge",
@@ -93,8 +100,10 @@ class Platform:
                 tls_secret=settings.edge.tls_secret,
                 certificate=issued(secrets.edge_certificate),
                 upload_limit=settings.edge.upload_limit,
-                backend=f"{app.WORKLOAD.name}:{app.PORT}",
+                backend=f"{self.app.host}:{app.PORT}",
+                rollout=rollout,
             ),
+            inside,
         )
         self.url = self.edge.url
 
@@ -105,7 +114,7 @@ def quota(settings: Settings) -> Quota:
         (settings.app.resources, settings.app.replicas.max + 1),
         (settings.edge.resources, settings.edge.replicas + 1),
         (settings.database.resources, 1),
-        (settings.cache.resources, 1),
+        (settings.cache.resources, 2),
     ]
     return Quota(
         cpu=Cpu.of_millicores(sum(each.cpu_request.millicores * count for each, count in pods)),

@@ -18,6 +18,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Tool:
 def pinned_versions(go_mod: str) -> dict[str, str]:
     """Module path to version (without the `v`) of the direct requirements in the text of a go.mod."""
     block = go_mod.split("require (", 1)[1].split(")", 1)[0]
-    return {path: version for path, version in re.findall(r"^\t(\S+) v(\S+)$", block, flags=re.MULTILINE)}
+    return dict(re.findall(r"^\t(\S+) v(\S+)$", block, flags=re.MULTILINE))
 
 
 def tools() -> list[Tool]:
@@ -149,7 +150,12 @@ def installed(tool: Tool) -> Path | None:
         return None
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):
         run = subprocess.run(
-            [found, *tool.version_command], capture_output=True, text=True, timeout=20, check=False, stdin=subprocess.DEVNULL
+            [found, *tool.version_command],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
         wanted = re.escape(tool.version)
         if tool.same_minor_is_enough:
@@ -168,7 +174,9 @@ def go_command() -> str:
     text = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
     match = re.match(r"go(\d+)\.(\d+)", text)
     if not match or (int(match[1]), int(match[2])) < GO_MINIMUM:
-        raise BuildError(f"Go {wanted} or newer is needed to build the tools, {go} is {text.strip() or 'not Go'}: upgrade it")
+        raise BuildError(
+            f"Go {wanted} or newer is needed to build the tools, {go} is {text.strip() or 'not Go'}: upgrade it"
+        )
     return go
 
 
@@ -176,12 +184,12 @@ def check_disk(go: str) -> None:
     """Refuses to start a build that cannot end."""
     answer = subprocess.run([go, "env", "GOCACHE", "GOTMPDIR"], capture_output=True, text=True, check=True).stdout
     cache, temporary = answer.splitlines()
-    for folder in (cache, temporary or os.environ.get("TMPDIR", "/tmp"), str(TARGET)):
+    for folder in (cache, temporary or tempfile.gettempdir(), str(TARGET)):
         existing = next(p for p in (Path(folder), *Path(folder).parents) if p.exists())
         free = shutil.disk_usage(existing).free / 2**30
         if free < DISK_MINIMUM_GIB and not any(TARGET.glob("bin/*")):
             raise BuildError(
-                f"{folder}: {free:.1f} GiB free, a build from nothing needs {DISK_MINIMUM_GIB}: free some space, or point "
+                f"{folder}: {free:.1f} GiB free, a build from nothing needs {DISK_MINIMUM_GIB}: free some, or point "
                 "GOCACHE and GOTMPDIR at a larger disk, and run again"
             )
 
@@ -196,13 +204,14 @@ class Progress:
         self._stop = threading.Event()
 
     def say(self, text: str) -> None:
+        """Prints a line above the one that moves."""
         sys.stderr.write(f"\r\033[K{text}\n" if self.terminal else f"{text}\n")
         sys.stderr.flush()
 
     def _line(self) -> str:
         elapsed = clock(time.monotonic() - self.started)
         left = self.total - self.done
-        return f"  {elapsed}  building {self.current} ({self.packages} packages compiled), {left} of {self.total} tools left"
+        return f"  {elapsed}  {self.current}: {self.packages} packages compiled; {left} of {self.total} tools left"
 
     def _tick(self) -> None:
         while not self._stop.wait(1 if self.terminal else 30):
@@ -214,6 +223,7 @@ class Progress:
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
+        """Keeps the line moving while the block runs."""
         ticker = threading.Thread(target=self._tick, daemon=True)
         ticker.start()
         try:
@@ -226,6 +236,7 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
+    """Minutes and seconds."""
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
@@ -239,9 +250,8 @@ def compile_tool(go: str, tool: Tool, progress: Progress) -> None:
     command = [go, "build", "-v", "-trimpath", "-ldflags", linker, "-o", str(output), tool.package]
     complaints: list[str] = []
     with subprocess.Popen(command, cwd=MODULE, env=environment, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
         try:
-            for line in process.stderr:
+            for line in process.stderr or ():
                 if re.fullmatch(r"[\w.~+-]+(/[\w.~+-]+)*\n", line):
                     progress.packages += 1
                 elif not line.startswith("go: downloading"):
@@ -253,7 +263,9 @@ def compile_tool(go: str, tool: Tool, progress: Progress) -> None:
         full = next((line for line in complaints if "no space left on device" in line), None)
         if full:
             raise BuildError(f"{tool.name}: {full.strip()}: free some space and run again, finished work is kept")
-        raise BuildError(f"{tool.name}: `go build {tool.package}` failed in {MODULE}:\n  " + "\n  ".join(complaints[-15:]))
+        raise BuildError(
+            f"{tool.name}: `go build {tool.package}` failed in {MODULE}:\n  " + "\n  ".join(complaints[-15:])
+        )
     (TARGET / "bin").mkdir(exist_ok=True)
     output.replace(TARGET / "bin" / tool.name)
 
@@ -268,6 +280,7 @@ def exclusive() -> Iterator[None]:
 
 
 def link(tool: Tool, found: Path) -> None:
+    """Makes an installed tool stand in `.tools/bin`."""
     target = TARGET / "bin" / tool.name
     target.parent.mkdir(exist_ok=True)
     target.unlink(missing_ok=True)
@@ -295,7 +308,9 @@ def build_all() -> dict[str, str]:
     go = go_command()
     check_disk(go)
     progress = Progress(len(missing))
-    progress.say(f"Building {len(missing)} tools into {TARGET / 'bin'} (about 15 minutes on 2 cores when nothing is cached)")
+    progress.say(
+        f"Building {len(missing)} tools into {TARGET / 'bin'} (about 15 minutes on 2 cores when nothing is cached)"
+    )
     with progress.shown():
         for tool in missing:
             progress.current, progress.packages = tool.name, 0
@@ -310,6 +325,7 @@ def build_all() -> dict[str, str]:
 
 
 def main() -> int:
+    """Builds; a mistake that a person can mend is told in one line."""
     parser = argparse.ArgumentParser(description="Build the pinned command-line tools into .tools/bin.")
     parser.add_argument("--json", action="store_true", help="print the outcome per tool as JSON on standard output")
     arguments = parser.parse_args()
@@ -320,7 +336,10 @@ def main() -> int:
         print(f"tools: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"tools: {error.filename or TARGET}: {error.strerror}: free space or fix permissions, then run again", file=sys.stderr)
+        print(
+            f"tools: {error.filename or TARGET}: {error.strerror}: free space or fix permissions, then run again",
+            file=sys.stderr,
+        )
         return 1
     except KeyboardInterrupt:
         print("tools: interrupted; run `make tools` to go on from here", file=sys.stderr)

@@ -12,7 +12,7 @@ from pulumi_kubernetes.core import v1 as core
 from infra.kube import network
 from infra.kube.component import Component
 from infra.kube.identity import Workload
-from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Pod, Scratch, config_hash, http_probe
+from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Pod, Rollout, Scratch, http_probe
 from infra.settings import Autoscaling, Replicas, Resources, Uploads
 
 WORKLOAD = Workload(component="app", name="modelcard-generator")
@@ -36,14 +36,14 @@ class AppArgs:
     cache_url: pulumi.Output[str]
     authority: pulumi.Output[str]
     clients: Sequence[Workload]
-    rollout: str
+    rollout: Rollout
     protect: bool
 
 
 class App(Component):
-    """The pods of the service behind an address of their own. Output: `host`."""
+    """The pods of the service behind an address of their own. Output: `host`, inside the namespace."""
 
-    host: pulumi.Output[str]
+    host: str = WORKLOAD.name
 
     def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args.namespace, opts)
@@ -83,22 +83,27 @@ class App(Component):
                         failure_threshold=3,
                     ),
                     readiness=http_probe(
-                        "/ready", "http", initial_delay_seconds=5, period_seconds=5, timeout_seconds=3, failure_threshold=3
+                        "/ready",
+                        "http",
+                        initial_delay_seconds=5,
+                        period_seconds=5,
+                        timeout_seconds=3,
+                        failure_threshold=3,
                     ),
                     drain=5,
                 ),
                 grace=args.termination_grace,
             ),
             replicas=None,
-            annotations={"modelcard/config": config_hash(settings), "modelcard/secrets": args.rollout},
+            config=settings,
+            rollout=args.rollout,
         )
-        service = self.service(WORKLOAD, ports={"http": PORT})
+        self.service(WORKLOAD, ports={"http": PORT})
         self._autoscaler(args)
         self.budget(WORKLOAD)
         self.allow(args.clients, to=WORKLOAD, port=PORT)
         # The registries of models, experiments and code that cards refer to.
         self.policy(f"{WORKLOAD.name}-to-internet", network.egress_to_internet(WORKLOAD))
-        self.host = service.metadata.name
         self.finish(host=self.host)
 
     def _uploads_claim(self, args: AppArgs) -> core.PersistentVolumeClaim:
@@ -110,7 +115,7 @@ class App(Component):
                 storage_class_name=args.uploads.storage_class,
                 resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(args.uploads.size)}),
             ),
-            opts=self.keeping(args.protect),
+            opts=self.keeping(protect=args.protect),
         )
 
     def _autoscaler(self, args: AppArgs) -> None:

@@ -9,7 +9,7 @@ import pulumi
 
 from infra.kube.component import Component
 from infra.kube.identity import Workload
-from infra.kube.pods import Container, FromConfigMap, FromSecret, Pod, Scratch, config_hash, exec_probe
+from infra.kube.pods import Container, FromConfigMap, FromSecret, Pod, Rollout, Scratch, exec_probe, port_probe
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Memory
 from infra.settings import Resources
@@ -17,7 +17,9 @@ from infra.settings import Resources
 WORKLOAD = Workload(component="cache", name="cache-redis")
 PORT = 6379
 CONFIG, SECRET, TLS = "/etc/redis", "/run/secrets/redis", "/run/secrets/tls"
-HEADROOM = 75  # per cent of the container for data, the rest for buffers and fragmentation (Redis, "Memory optimization")
+HEADROOM = (
+    75  # per cent of the container for data, the rest for buffers and fragmentation (Redis, "Memory optimization")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class CacheArgs:
     password: pulumi.Output[str]
     certificate: ServerCertificate
     clients: Sequence[Workload]
-    rollout: str
+    rollout: Rollout
 
 
 class Cache(Component):
@@ -45,7 +47,8 @@ class Cache(Component):
         secret = self.secret("auth", {"users.acl": args.password.apply(users_acl), "password": args.password})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
         # redis-cli takes the password from this variable only, or from its command line, where others can read it.
-        ping = f'export REDISCLI_AUTH="$(cat {SECRET}/password)"; redis-cli --tls --cacert {TLS}/ca.crt ping | grep -q PONG'
+        ask = f"redis-cli --tls --cacert {TLS}/ca.crt ping | grep -q PONG"
+        ping = f'export REDISCLI_AUTH="$(cat {SECRET}/password)"; {ask}'
         self.deployment(
             WORKLOAD,
             Pod(
@@ -63,19 +66,18 @@ class Cache(Component):
                         Scratch(path="/data", volume="data", size="64Mi"),
                     ],
                     readiness=exec_probe("sh", "-c", ping, period_seconds=5, timeout_seconds=3),
-                    liveness=exec_probe(
-                        "sh", "-c", ping, initial_delay_seconds=15, period_seconds=20, timeout_seconds=5, failure_threshold=3
-                    ),
+                    liveness=port_probe("redis", initial_delay_seconds=15, period_seconds=20, timeout_seconds=5),
                 )
             ),
             replicas=1,
-            strategy="Recreate",
-            annotations={"modelcard/config": config_hash(files), "modelcard/secrets": args.rollout},
+            config=files,
+            rollout=args.rollout,
         )
-        service = self.service(WORKLOAD, ports={"redis": PORT})
+        self.service(WORKLOAD, ports={"redis": PORT})
         self.allow(args.clients, to=WORKLOAD, port=PORT)
-        host = pulumi.Output.concat(service.metadata.name, ".", args.namespace)
-        self.url = pulumi.Output.secret(pulumi.Output.concat("rediss://app:", args.password, "@", host, f":{PORT}/0"))
+        self.url = pulumi.Output.secret(
+            pulumi.Output.concat("rediss://app:", args.password, f"@{WORKLOAD.name}:{PORT}/0")
+        )
         self.finish(url=self.url)
 
 
@@ -102,7 +104,4 @@ def redis_conf(memory: Memory) -> str:
 
 def users_acl(password: str) -> str:
     """`default` answers health checks only; `app` may do what a cache needs, but not reconfigure or stop the server."""
-    return (
-        f"user default on >{password} -@all +ping\n"
-        f"user app on >{password} ~* &* +@all -@admin -@dangerous +info\n"
-    )
+    return f"user default on >{password} -@all +ping\nuser app on >{password} ~* &* +@all -@admin -@dangerous +info\n"

@@ -18,10 +18,12 @@ from infra.kube.pods import (
     FromClaim,
     FromConfigMap,
     FromSecret,
+    Mount,
     Pod,
+    Rollout,
     Scratch,
-    config_hash,
     exec_probe,
+    port_probe,
 )
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Memory
@@ -49,7 +51,7 @@ class DatabaseArgs:
     password: pulumi.Output[str]
     certificate: ServerCertificate
     clients: Sequence[Workload]
-    rollout: str
+    rollout: Rollout
     protect: bool
 
 
@@ -69,8 +71,9 @@ class Database(Component):
         config = self.config_map("config", files)
         secret = self.secret("auth", {"admin-password": args.admin_password, "password": args.password})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
-        mounts = [
+        mounts: list[Mount] = [
             FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
+            FromConfigMap(path="/etc/passwd", config_map=config.metadata.name, volume="config", key="passwd"),
             FromSecret(path=SECRET, secret=secret.metadata.name, volume="auth"),
             FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
             Scratch(path=SOCKET, volume="socket", size="1Mi"),
@@ -80,7 +83,7 @@ class Database(Component):
             FromClaim(path=VOLUME, volume="data"),
         ]
         ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={USER_NAME}")
-        service = self.service(WORKLOAD, ports={"postgres": PORT}, headless=True)
+        self.service(WORKLOAD, ports={"postgres": PORT}, headless=True)
         self.stateful_set(
             WORKLOAD,
             Pod(
@@ -98,28 +101,35 @@ class Database(Component):
                     name="postgres",
                     image=args.image,
                     command=["postgres"],
-                    args=["-D", DATA, "-c", f"config_file={CONFIG}/postgresql.conf", "-c", f"hba_file={CONFIG}/pg_hba.conf"],
+                    args=[
+                        "-D",
+                        DATA,
+                        "-c",
+                        f"config_file={CONFIG}/postgresql.conf",
+                        "-c",
+                        f"hba_file={CONFIG}/pg_hba.conf",
+                    ],
                     resources=args.resources,
                     ports={"postgres": PORT},
                     mounts=mounts,
                     # Recovery after a crash reads up to max_wal_size of log; restarting in the middle starts it anew.
                     startup=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=120),
                     readiness=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=2),
-                    liveness=exec_probe(*ready, period_seconds=10, timeout_seconds=5, failure_threshold=6),
+                    liveness=port_probe("postgres", period_seconds=10, timeout_seconds=5, failure_threshold=6),
                 ),
                 # A fast shutdown writes a checkpoint first.
                 grace=120,
             ),
-            service=service.metadata.name,
+            service=WORKLOAD.name,
             claims=[self._claim(args.storage)],
-            annotations={"modelcard/config": config_hash(files), "modelcard/secrets": args.rollout},
+            config=files,
+            rollout=args.rollout,
             protect=args.protect,
         )
         self.allow(args.clients, to=WORKLOAD, port=PORT)
-        host = pulumi.Output.concat(service.metadata.name, ".", args.namespace)
         self.url = pulumi.Output.secret(
             pulumi.Output.concat(
-                f"postgresql://{USER_NAME}:", args.password, "@", host, f":{PORT}/{DATABASE}?sslmode=verify-full"
+                f"postgresql://{USER_NAME}:", args.password, f"@{WORKLOAD.name}:{PORT}/{DATABASE}?sslmode=verify-full"
             )
         )
         self.finish(url=self.url)

@@ -11,7 +11,7 @@ from pulumi_kubernetes.networking import v1 as networking
 from infra.kube import network
 from infra.kube.component import Component
 from infra.kube.identity import Workload
-from infra.kube.pods import Container, FromConfigMap, Pod, Scratch, config_hash, http_probe
+from infra.kube.pods import Container, FromConfigMap, Pod, Rollout, Scratch, http_probe
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Memory
 from infra.settings import Resources
@@ -23,7 +23,7 @@ CONFIG = "/etc/nginx/modelcard"
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    """`backend` is the application's `host:port`. `tls_secret` names a certificate that others keep; else `certificate`."""
+    """`backend` is the application's `host:port`; `tls_secret`, if any, names what replaces `certificate`."""
 
     namespace: pulumi.Input[str]
     image: str
@@ -36,6 +36,7 @@ class EdgeArgs:
     certificate: ServerCertificate
     upload_limit: Memory
     backend: str
+    rollout: Rollout
 
 
 class Edge(Component):
@@ -61,15 +62,20 @@ class Edge(Component):
                         FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
                         Scratch(path="/tmp", volume="tmp", size="512Mi"),
                     ],
-                    readiness=http_probe("/edge/ready", "http", period_seconds=5, timeout_seconds=2, failure_threshold=2),
-                    liveness=http_probe("/edge/alive", "http", period_seconds=10, timeout_seconds=5, failure_threshold=3),
+                    readiness=http_probe(
+                        "/edge/ready", "http", period_seconds=5, timeout_seconds=2, failure_threshold=2
+                    ),
+                    liveness=http_probe(
+                        "/edge/alive", "http", period_seconds=10, timeout_seconds=5, failure_threshold=3
+                    ),
                     drain=5,
                 )
             ),
             replicas=args.replicas,
-            annotations={"modelcard/config": config_hash(files)},
+            config=files,
+            rollout=args.rollout,
         )
-        service = self.service(WORKLOAD, ports={"http": PORT})
+        self.service(WORKLOAD, ports={"http": PORT})
         self.budget(WORKLOAD)
         self.policy(WORKLOAD.name, network.ingress_from_namespace(WORKLOAD, args.ingress_namespace, PORT))
         tls_secret: pulumi.Input[str]
@@ -79,7 +85,9 @@ class Edge(Component):
             tls_secret = args.tls_secret
         networking.Ingress(
             f"{name}-ingress",
-            metadata=self.metadata(name, {"nginx.ingress.kubernetes.io/proxy-body-size": f"{args.upload_limit.share(100)}m"}),
+            metadata=self.metadata(
+                name, {"nginx.ingress.kubernetes.io/proxy-body-size": f"{args.upload_limit.share(100)}m"}
+            ),
             spec=networking.IngressSpecArgs(
                 ingress_class_name=args.ingress_class,
                 tls=[networking.IngressTLSArgs(hosts=[args.host], secret_name=tls_secret)],
@@ -93,7 +101,7 @@ class Edge(Component):
                                     path_type="Prefix",
                                     backend=networking.IngressBackendArgs(
                                         service=networking.IngressServiceBackendArgs(
-                                            name=service.metadata.name,
+                                            name=WORKLOAD.name,
                                             port=networking.ServiceBackendPortArgs(name="http"),
                                         )
                                     ),

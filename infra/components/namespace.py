@@ -11,7 +11,7 @@ from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.networking import v1 as networking
 
 from infra.kube import network
-from infra.kube.component import PREFIX
+from infra.kube.component import PREFIX, object_metadata
 from infra.quantities import Cpu, Memory
 
 
@@ -42,17 +42,16 @@ class Namespace(pulumi.ComponentResource):
     def __init__(self, name: str, args: NamespaceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"{PREFIX}:Namespace", name, None, opts)
         children = pulumi.ResourceOptions(parent=self)
-        labels = {"app.kubernetes.io/part-of": "modelcard", "app.kubernetes.io/managed-by": "pulumi"}
         levels = {f"pod-security.kubernetes.io/{mode}": args.pod_security for mode in ("enforce", "audit", "warn")}
         namespace = core.Namespace(
             name,
-            metadata=meta.ObjectMetaArgs(name=name, labels=labels | levels),
+            metadata=object_metadata("namespace", name, labels=levels),
             opts=pulumi.ResourceOptions(parent=self, protect=args.protect, retain_on_delete=args.protect),
         )
         self.metadata_name = namespace.metadata.name
 
         def metadata(child: str) -> meta.ObjectMetaArgs:
-            return meta.ObjectMetaArgs(name=child, namespace=self.metadata_name, labels=labels)
+            return object_metadata("namespace", child, self.metadata_name)
 
         core.ResourceQuota(
             f"{name}-quota",

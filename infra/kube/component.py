@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
@@ -14,9 +13,34 @@ from pulumi_kubernetes.policy import v1 as policy
 
 from infra.kube import network
 from infra.kube.identity import Tier, Workload
-from infra.kube.pods import Pod, pod_template
+from infra.kube.pods import Pod, Rollout, config_hash, pod_template
 
 PREFIX = "modelcard:platform"
+
+# Server-side apply as one owner, whose word counts. The provider would make up an owner per resource, and then be
+# refused what a killed `up` or a hand had set under another name.
+FIELD_MANAGER = {"pulumi.com/patchFieldManager": "modelcard-platform", "pulumi.com/patchForce": "true"}
+
+
+def object_metadata(
+    component: str,
+    name: str,
+    namespace: pulumi.Input[str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> meta.ObjectMetaArgs:
+    """Metadata that every object of the platform carries, and what this one adds to it."""
+    common = {
+        "app.kubernetes.io/part-of": "modelcard",
+        "app.kubernetes.io/component": component,
+        "app.kubernetes.io/managed-by": "pulumi",
+    }
+    return meta.ObjectMetaArgs(
+        name=name,
+        namespace=namespace,
+        labels=common | dict(labels or {}),
+        annotations=FIELD_MANAGER | dict(annotations or {}),
+    )
 
 
 class Component(pulumi.ComponentResource):
@@ -32,14 +56,7 @@ class Component(pulumi.ComponentResource):
 
     def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> meta.ObjectMetaArgs:
         """Metadata of a child object."""
-        labels = {
-            "app.kubernetes.io/part-of": "modelcard",
-            "app.kubernetes.io/component": self.name,
-            "app.kubernetes.io/managed-by": "pulumi",
-        }
-        return meta.ObjectMetaArgs(
-            name=name, namespace=self.namespace, labels=labels, annotations=dict(annotations) if annotations else None
-        )
+        return object_metadata(self.name, name, self.namespace, annotations)
 
     def config_map(self, what: str, data: Mapping[str, pulumi.Input[str]]) -> core.ConfigMap:
         """Files or variables that anybody may read."""
@@ -67,11 +84,10 @@ class Component(pulumi.ComponentResource):
         pod: Pod,
         *,
         replicas: int | None,
-        strategy: Literal["RollingUpdate", "Recreate"] = "RollingUpdate",
-        annotations: Mapping[str, str],
+        config: Mapping[str, str],
+        rollout: Rollout,
     ) -> apps.Deployment:
         """Pods without a state of their own. `replicas` is None where an autoscaler decides."""
-        rolling = apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
         return apps.Deployment(
             workload.name,
             metadata=self.metadata(workload.name),
@@ -79,15 +95,14 @@ class Component(pulumi.ComponentResource):
                 replicas=replicas,
                 selector=meta.LabelSelectorArgs(match_labels=workload.selector),
                 strategy=apps.DeploymentStrategyArgs(
-                    type=strategy, rolling_update=rolling if strategy == "RollingUpdate" else None
+                    type="RollingUpdate",
+                    rolling_update=apps.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0),
                 ),
-                progress_deadline_seconds=PROGRESS_DEADLINE,
+                progress_deadline_seconds=rollout.deadline,
                 revision_history_limit=5,
-                template=pod_template(
-                    workload, pod, account=self.account(workload).metadata.name, annotations=annotations
-                ),
+                template=self._template(workload, pod, config, rollout),
             ),
-            opts=self.children,
+            opts=pulumi.ResourceOptions.merge(self.children, rollout.options),
         )
 
     def stateful_set(
@@ -97,7 +112,8 @@ class Component(pulumi.ComponentResource):
         *,
         service: pulumi.Input[str],
         claims: Sequence[core.PersistentVolumeClaimArgs],
-        annotations: Mapping[str, str],
+        config: Mapping[str, str],
+        rollout: Rollout,
         protect: bool,
     ) -> apps.StatefulSet:
         """One pod with volumes of its own, which stay when it goes."""
@@ -113,14 +129,18 @@ class Component(pulumi.ComponentResource):
                 ),
                 revision_history_limit=5,
                 volume_claim_templates=list(claims),
-                template=pod_template(
-                    workload, pod, account=self.account(workload).metadata.name, annotations=annotations
-                ),
+                template=self._template(workload, pod, config, rollout),
             ),
-            opts=self.keeping(protect),
+            opts=pulumi.ResourceOptions.merge(self.keeping(protect=protect), rollout.options),
         )
 
-    def keeping(self, protect: bool) -> pulumi.ResourceOptions:
+    def _template(
+        self, workload: Workload, pod: Pod, config: Mapping[str, str], rollout: Rollout
+    ) -> core.PodTemplateSpecArgs:
+        annotations = {"modelcard/config": config_hash(config), "modelcard/rotation": str(rollout.rotation)}
+        return pod_template(workload, pod, account=self.account(workload).metadata.name, annotations=annotations)
+
+    def keeping(self, *, protect: bool) -> pulumi.ResourceOptions:
         """Options of what holds data: neither deleted by an `up` nor with the stack."""
         return pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
 
@@ -164,7 +184,3 @@ class Component(pulumi.ComponentResource):
     def finish(self, **outputs: pulumi.Input[object]) -> None:
         """Ends the declaration."""
         self.register_outputs(outputs)
-
-
-# Startup may take five minutes at worst (the seed's probes: 30 s delay, 10 s period); past ten a rollout has failed.
-PROGRESS_DEADLINE = 600

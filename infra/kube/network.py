@@ -9,7 +9,7 @@ from pulumi_kubernetes.networking import v1 as networking
 
 from infra.kube.identity import Workload
 
-# Reachable from the internet, but not the cluster's own networks or the cloud's metadata service (RFC 1918, 6598, 3927).
+# Not the internet: the cluster's own networks and the cloud's metadata service (RFC 1918, 6598, 3927).
 PRIVATE_RANGES = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 from pulumi_kubernetes.core import v1 as core
@@ -23,11 +24,12 @@ USER = 10001
 
 @dataclass(frozen=True, kw_only=True)
 class FromConfigMap:
-    """Files of a ConfigMap, read-only."""
+    """Files of a ConfigMap, read-only; with `key` that one file, in place of whatever the image has at `path`."""
 
     path: str
     config_map: pulumi.Input[str]
     volume: str
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,14 +90,36 @@ class Pod:
     grace: int = 30
 
 
-def http_probe(path: str, port: str, **timing: int) -> core.ProbeArgs:
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """What decides when pods are replaced, and when that has failed.
+
+    `rotation` counts the rotations of the stack's secrets; `deadline` is in seconds.
+    """
+
+    rotation: int
+    deadline: int
+
+    @property
+    def options(self) -> pulumi.ResourceOptions:
+        """How long an `up` waits for the pods."""
+        timeout = f"{self.deadline + 30}s"  # Kubernetes' own verdict, with its reason, comes first
+        return pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout))
+
+
+def http_probe(path: str, port: str, **timing: Any) -> core.ProbeArgs:
     """A probe by HTTP GET; `timing` in seconds and counts, as in Kubernetes' Probe."""
     return core.ProbeArgs(http_get=core.HTTPGetActionArgs(path=path, port=port), **timing)
 
 
-def exec_probe(*command: str, **timing: int) -> core.ProbeArgs:
+def exec_probe(*command: str, **timing: Any) -> core.ProbeArgs:
     """A probe by a command inside the container."""
     return core.ProbeArgs(exec_=core.ExecActionArgs(command=list(command)), **timing)
+
+
+def port_probe(port: str, **timing: Any) -> core.ProbeArgs:
+    """A probe that asks only whether the process accepts connections."""
+    return core.ProbeArgs(tcp_socket=core.TCPSocketActionArgs(port=port), **timing)
 
 
 def config_hash(*contents: Mapping[str, str]) -> str:
@@ -149,7 +173,8 @@ def _container(container: Container) -> core.ContainerArgs:
         image_pull_policy="Always",
         command=list(container.command),
         args=list(container.args) or None,
-        ports=[core.ContainerPortArgs(name=name, container_port=port) for name, port in container.ports.items()] or None,
+        ports=[core.ContainerPortArgs(name=name, container_port=port) for name, port in container.ports.items()]
+        or None,
         env=[core.EnvVarArgs(name=name, value=value) for name, value in container.environment.items()] or None,
         resources=core.ResourceRequirementsArgs(
             requests={
@@ -175,7 +200,10 @@ def _container(container: Container) -> core.ContainerArgs:
         lifecycle=_drain(container.drain) if container.drain else None,
         volume_mounts=[
             core.VolumeMountArgs(
-                name=mount.volume, mount_path=mount.path, read_only=isinstance(mount, FromConfigMap | FromSecret)
+                name=mount.volume,
+                mount_path=mount.path,
+                sub_path=mount.key if isinstance(mount, FromConfigMap) else None,
+                read_only=isinstance(mount, FromConfigMap | FromSecret),
             )
             for mount in container.mounts
         ],
@@ -200,14 +228,15 @@ def _volume(mount: Mount) -> core.VolumeArgs | None:
         case Scratch():
             return core.VolumeArgs(
                 name=mount.volume,
-                empty_dir=core.EmptyDirVolumeSourceArgs(size_limit=mount.size, medium="Memory" if mount.memory else None),
+                empty_dir=core.EmptyDirVolumeSourceArgs(
+                    size_limit=mount.size, medium="Memory" if mount.memory else None
+                ),
             )
         case FromClaim(claim=None):
             return None
-        case FromClaim():
-            return core.VolumeArgs(
-                name=mount.volume, persistent_volume_claim=core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim)
-            )
+        case FromClaim(claim=claim):
+            source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim or "")
+            return core.VolumeArgs(name=mount.volume, persistent_volume_claim=source)
 
 
 def _spread(workload: Workload) -> list[core.TopologySpreadConstraintArgs]:

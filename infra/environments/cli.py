@@ -1,0 +1,200 @@
+"""`mcenv`: preview, deploy and remove a stack."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from infra.environments.workspace import LOCAL, ROOT, applied, exclusive, workspace
+from infra.errors import UserError
+
+if TYPE_CHECKING:
+    from infra.environments.deployment import Status
+    from infra.environments.engine import Change
+
+app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+secret_commands = typer.Typer(help="A stack's passwords and certificates.", no_args_is_help=True)
+app.add_typer(secret_commands, name="secrets")
+
+Stack = Annotated[str, typer.Argument(help="A stack of this checkout: the middle of Pulumi.STACK.yaml.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("preview")
+def preview_command(
+    stack: Stack,
+    against: Annotated[
+        str | None, typer.Option(help="Another stack, a git revision, or `state`: what is applied.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write one YAML file per manifest into this folder.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what a stack declares and what is wrong with it: no engine, cluster or credentials."""
+    from infra.environments.preview import preview, render_json, render_markdown, render_text, write_to
+
+    folder, state = ROOT, None
+    if against == "state":
+        folder, state = applied(stack)
+    result = preview(stack, folder, against=against, state_file=state)
+    if out is not None:
+        write_to(result.manifests, out)
+    render = render_json if as_json else render_markdown if markdown else render_text
+    print(render(result))
+    raise typer.Exit(0 if result.ok else 1)
+
+
+@app.command("up")
+def up_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
+    """Deploy a stack with the Pulumi engine; `local` on an embedded control plane, others on KUBECONFIG's cluster."""
+    from infra.environments import deployment
+
+    space = workspace(stack)
+    with exclusive(space):
+        outcome = deployment.up(space, Progress(quiet=as_json))
+        status = deployment.status(space)
+    if as_json:
+        changes = [asdict(change) for change in outcome.changes]
+        _print_json(
+            {"seconds": round(outcome.seconds, 1), "changes": changes, "outputs": outcome.outputs, **asdict(status)}
+        )
+    else:
+        _print_status(status)
+        what = _summary(outcome.changes) if outcome.changed else "nothing changed"
+        print(f"{stack}: {what} in {outcome.seconds:.1f} s. {outcome.outputs.get('url', '')}".rstrip())
+
+
+@app.command("down")
+def down_command(
+    stack: Stack = LOCAL,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Do not ask before a stack other than `local` is destroyed.")
+    ] = False,
+) -> None:
+    """Remove a stack; `local` with its control plane, so that no process, port or file is left."""
+    from infra.environments import deployment
+
+    space = workspace(stack)
+    if stack != LOCAL and not yes:
+        typer.confirm(f"Destroy everything that stack {stack} has deployed?", abort=True)
+    with exclusive(space):
+        deployment.down(space, Progress())
+    print(f"{stack}: removed")
+
+
+@app.command("status")
+def status_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
+    """Show which workloads of a stack are ready."""
+    from infra.environments import deployment
+
+    space = workspace(stack)
+    if (cluster := deployment.cluster_of(space)) and not cluster.status().running:
+        raise UserError(f"{stack}: the local control plane does not run: start it with `make up`")
+    status = deployment.status(space)
+    if as_json:
+        _print_json(asdict(status))
+    else:
+        _print_status(status)
+    raise typer.Exit(0 if status.ready else 1)
+
+
+@app.command("drift")
+def drift_command(stack: Stack, as_json: Json = False) -> None:
+    """Compare the cluster with the state, and take what it has into the state; `up` then puts it right."""
+    from infra.environments.engine import Engine, Operation
+
+    space = workspace(stack)
+    with exclusive(space):
+        outcome = Engine(space).run(Operation.REFRESH, Progress(quiet=as_json))
+    if as_json:
+        _print_json([asdict(change) for change in outcome.changes])
+    elif not outcome.changed:
+        print(f"{stack}: the cluster is as the state says")
+    raise typer.Exit(1 if outcome.changed else 0)
+
+
+@secret_commands.command("init")
+def secrets_init_command(stack: Stack) -> None:
+    """Generate a stack's passwords, certificate authority and certificates into its stack file, encrypted."""
+    from infra.environments import secrets
+    from infra.environments.deployment import settings_of
+    from infra.environments.engine import Engine
+
+    space = workspace(stack)
+    with exclusive(space):
+        Engine(space).select()
+        secrets.initialise(space, settings_of(space))
+    print(f"{space.stack_file.name}: secrets written, encrypted")
+
+
+@secret_commands.command("rotate")
+def secrets_rotate_command(
+    stack: Stack,
+    authority: Annotated[bool, typer.Option("--authority", help="Replace the certificate authority as well.")] = False,
+) -> None:
+    """Replace a stack's passwords and certificates; the next `up` rolls the pods that use them."""
+    from infra.environments import secrets
+    from infra.environments.deployment import settings_of
+
+    space = workspace(stack)
+    with exclusive(space):
+        rotation = secrets.rotate(space, settings_of(space), authority=authority)
+    print(f"{space.stack_file.name}: rotation {rotation} written, encrypted: run `mcenv up {stack}`")
+
+
+class Progress:
+    """Tells what happens, each line with the time since the start."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._started = time.monotonic()
+        self._quiet = quiet
+
+    def __call__(self, text: str) -> None:
+        """Tells one thing."""
+        if not self._quiet:
+            print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+
+def _summary(changes: list[Change]) -> str:
+    counts = Counter(change.operation for change in changes)
+    return ", ".join(f"{count} {operation}d" for operation, count in counts.items())
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def _print_status(status: Status) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"namespace {status.namespace}", title_justify="left")
+    for heading in ("kind", "name", "ready"):
+        table.add_column(heading)
+    for each in status.objects:
+        table.add_row(each.kind, each.name, f"{int(each.ready)}/{each.wanted}")
+    Console().print(table)
+    if status.simulated_pods:
+        which = "" if status.simulated_pods == status.pods else f"{status.simulated_pods} of {status.pods} "
+        print(f"{which}pods are simulated: no process stands behind them")
+
+
+def main() -> NoReturn:
+    """Runs a command; a mistake that a person can mend is told without a traceback."""
+    try:
+        app()
+    except UserError as error:
+        for line in str(error).splitlines():
+            print(f"mcenv: {line}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("mcenv: interrupted; run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)

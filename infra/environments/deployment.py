@@ -1,0 +1,194 @@
+"""From a stack file to running pods: check without an engine, deploy with it, say what is ready."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from infra.environments import secrets
+from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
+from infra.environments.local.cluster import LocalCluster
+from infra.environments.preview import preview
+from infra.environments.workspace import LOCAL, Workspace
+from infra.errors import UserError
+from infra.settings import PROJECT, Settings, SettingsError, parse, placeholder_secrets
+
+SIMULATED = "kwok.x-k8s.io/node"
+CONNECT_TIMEOUT = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Readiness:
+    """One object of the namespace: how many of its pods (or itself) are ready, of how many."""
+
+    kind: str
+    name: str
+    ready: int
+    wanted: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """What runs. Behind a simulated pod stands no process."""
+
+    namespace: str
+    pods: int
+    simulated_pods: int
+    objects: tuple[Readiness, ...]
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is something and all of it is ready."""
+        return bool(self.objects) and all(each.ready >= each.wanted for each in self.objects)
+
+
+def cluster_of(space: Workspace) -> LocalCluster | None:
+    """The embedded control plane that belongs to the workspace, if it is a local one."""
+    if space.stack != LOCAL:
+        return None
+    return LocalCluster(space.project.parent / "cluster", space.root / ".tools" / "bin")
+
+
+def settings_of(space: Workspace) -> Settings:
+    """The stack's settings, with secrets in their encrypted place only."""
+    values = {key.partition(":")[2]: value for key, value in space.config().items() if key.startswith(f"{PROJECT}:")}
+    return parse({**values, "secrets": placeholder_secrets()}, file=str(space.stack_file.name))
+
+
+def up(space: Workspace, progress: Progress) -> Outcome:
+    """Deploys the stack; the local one gets a control plane and secrets first.
+
+    Raises `UserError` before anything is touched when settings, manifests or policies are not in order.
+    """
+    _check(space)
+    if cluster := cluster_of(space):
+        _end_strays(space)
+        if cluster.up(progress) == "created":
+            # A new cluster holds nothing of what an old state says.
+            shutil.rmtree(space.project.parent / "state", ignore_errors=True)
+            (space.project.parent / "state").mkdir()
+    engine = Engine(space)
+    engine.select()
+    _have_secrets(space, progress)
+    reachable(space)
+    progress("deploying")
+    try:
+        return engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
+    except DeploymentError as error:
+        raise DeploymentError("\n".join([str(error), *waiting(space)])) from None
+
+
+def down(space: Workspace, progress: Progress) -> None:
+    """Removes the stack: the local one with its control plane and folder, any other by the engine."""
+    cluster = cluster_of(space)
+    if cluster is None:
+        reachable(space)
+        Engine(space).run(Operation.DESTROY, progress)
+        return
+    _end_strays(space)
+    cluster.down()
+    shutil.rmtree(space.project.parent)
+
+
+def reachable(space: Workspace) -> Any:
+    """A client of the workspace's cluster. Raises `UserError` when it does not answer."""
+    path = space.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config"
+    try:
+        api: Any = config.new_client_from_config(config_file=str(Path(path.split(os.pathsep)[0]).expanduser()))
+    except (config.ConfigException, OSError) as error:
+        raise UserError(f"{path}: not a usable kubeconfig ({error}): set KUBECONFIG to your cluster's") from None
+    pool = api.rest_client.pool_manager
+    pool.connection_pool_kw["retries"] = urllib3.Retry(0)
+    try:
+        client.VersionApi(api).get_code(_request_timeout=CONNECT_TIMEOUT)
+    except (urllib3.exceptions.HTTPError, OSError):
+        raise UserError(
+            f"{path}: the cluster at {api.configuration.host} does not answer: start it, or set KUBECONFIG"
+        ) from None
+    except client.ApiException as error:
+        raise UserError(
+            f"{path}: the cluster at {api.configuration.host} refuses us: {error.status} {error.reason}"
+        ) from None
+    return api
+
+
+def waiting(space: Workspace) -> list[str]:
+    """Why containers of the stack do not run, one line each."""
+    core: Any = client.CoreV1Api(reachable(space))
+    return [
+        f"{pod.metadata.name}: container {container.name}: {container.state.waiting.reason}: {container.state.waiting.message}"
+        for pod in core.list_namespaced_pod(settings_of(space).namespace).items
+        for container in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
+        if container.state.waiting and container.state.waiting.reason != "PodInitializing"
+    ]
+
+
+def status(space: Workspace) -> Status:
+    """What of the stack's workloads is ready."""
+    api = reachable(space)
+    namespace = settings_of(space).namespace
+    apps: Any = client.AppsV1Api(api)
+    core: Any = client.CoreV1Api(api)
+    networking: Any = client.NetworkingV1Api(api)
+    objects = [
+        *(_pods("Deployment", each) for each in apps.list_namespaced_deployment(namespace).items),
+        *(_pods("StatefulSet", each) for each in apps.list_namespaced_stateful_set(namespace).items),
+        *(
+            Readiness(
+                kind="PersistentVolumeClaim", name=each.metadata.name, ready=each.status.phase == "Bound", wanted=1
+            )
+            for each in core.list_namespaced_persistent_volume_claim(namespace).items
+        ),
+        *(
+            Readiness(kind="Ingress", name=each.metadata.name, ready=bool(each.status.load_balancer.ingress), wanted=1)
+            for each in networking.list_namespaced_ingress(namespace).items
+        ),
+    ]
+    nodes = {node.metadata.name for node in core.list_node().items if SIMULATED in (node.metadata.annotations or {})}
+    pods = core.list_namespaced_pod(namespace).items
+    return Status(
+        namespace=namespace,
+        pods=len(pods),
+        simulated_pods=sum(pod.spec.node_name in nodes for pod in pods),
+        objects=tuple(objects),
+    )
+
+
+def _pods(kind: str, controller: Any) -> Readiness:
+    return Readiness(
+        kind=kind,
+        name=controller.metadata.name,
+        ready=controller.status.ready_replicas or 0,
+        wanted=controller.spec.replicas,
+    )
+
+
+def _check(space: Workspace) -> None:
+    """All that can be known before anything is touched."""
+    result = preview(space.stack, space.project)
+    if not result.ok:
+        raise UserError("\n".join(result.complaints))
+    if space.stack != LOCAL and secrets.KEY not in space.config():
+        raise SettingsError([f"{space.stack_file.name}: secrets are missing: run `mcenv secrets init {space.stack}`"])
+
+
+def _have_secrets(space: Workspace, progress: Progress) -> None:
+    if space.stack == LOCAL and secrets.KEY not in space.config():
+        progress("generating secrets")
+        secrets.initialise(space, settings_of(space))
+
+
+def _end_strays(space: Workspace) -> None:
+    """Ends engines that outlived a killed run; they work in the project's folder and in no other."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink() == space.project and (process / "exe").readlink().name.startswith("pulumi"):
+                os.kill(int(process.name), signal.SIGKILL)

@@ -1,0 +1,232 @@
+"""The real engine, driven by the Automation API with the program that `pulumi up` runs."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pulumi import automation
+from pulumi.automation import events
+
+from infra.environments.workspace import Workspace, complaint, pulumi_command
+from infra.errors import UserError
+from infra.program import program
+from infra.settings import PROJECT
+
+Progress = Callable[[str], None]
+
+
+class Operation(StrEnum):
+    """What the engine is asked to do."""
+
+    UP = "up"
+    PREVIEW = "preview"
+    DESTROY = "destroy"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One resource that the engine created, updated, replaced or deleted, and the properties that differed."""
+
+    operation: str
+    type: str
+    name: str
+    properties: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        properties = f" ({', '.join(self.properties)})" if self.properties and self.operation != "create" else ""
+        return f"{self.operation:<8} {self.type.removeprefix('kubernetes:')} {self.name}{properties}"
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What an operation did."""
+
+    operation: Operation
+    seconds: float = 0.0
+    counts: Counter[str] = field(default_factory=Counter)
+    changes: list[Change] = field(default_factory=list)
+    outputs: dict[str, object] = field(default_factory=dict)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything had to be done."""
+        return bool(self.changes)
+
+
+class DeploymentError(UserError):
+    """The engine stopped: what it said about each resource that failed, or each policy that was violated."""
+
+
+class Engine:
+    """One stack of one workspace."""
+
+    def __init__(self, workspace: Workspace, program: Callable[[], None] = program) -> None:
+        self.workspace = workspace
+        self.program = program
+        self._stack: automation.Stack | None = None
+
+    def select(self) -> automation.Stack:
+        """The stack, created when the backend does not know it."""
+        if self._stack is None:
+            space = self.workspace
+            if space.kubeconfig:
+                # The program runs in this process, where the Kubernetes SDK reads the variable as the provider does.
+                os.environ["KUBECONFIG"] = space.kubeconfig
+            command = automation.PulumiCommand(str(pulumi_command(space.root).parent.parent), skip_version_check=True)
+            options = automation.LocalWorkspaceOptions(
+                work_dir=str(space.project), env_vars=dict(space.environment), pulumi_command=command
+            )
+            with self._clear_errors():
+                self._stack = automation.create_or_select_stack(
+                    space.stack, project_name=PROJECT, program=self.program, opts=options
+                )
+        return self._stack
+
+    def run(self, operation: Operation, progress: Progress, *, repair: bool = False) -> Outcome:
+        """Performs the operation and tells each change as it happens.
+
+        With `repair`, a lock that a killed run left behind is removed first. Raises `DeploymentError`.
+        """
+        stack = self.select()
+        if repair:
+            self._unlock(stack)
+        listener = Listener(operation, progress)
+        started = time.monotonic()
+        with self._clear_errors(listener):
+            match operation:
+                case Operation.UP:
+                    result = stack.up(on_event=listener, policy_packs=self._packs(), color="never", show_secrets=False)
+                    listener.outcome.outputs = {
+                        name: each.value for name, each in result.outputs.items() if not each.secret
+                    }
+                case Operation.PREVIEW:
+                    stack.preview(on_event=listener, policy_packs=self._packs(), color="never")
+                case Operation.DESTROY:
+                    stack.destroy(on_event=listener, color="never", show_secrets=False)
+                case Operation.REFRESH:
+                    stack.refresh(on_event=listener, color="never", show_secrets=False)
+            if listener.complaints:
+                raise DeploymentError(listener.report())
+        listener.outcome.seconds = time.monotonic() - started
+        return listener.outcome
+
+    def _packs(self) -> list[str]:
+        return [str(self.workspace.root / "policy")]
+
+    def _unlock(self, stack: automation.Stack) -> None:
+        # Nothing else may hold it: `workspace.exclusive` is ours, and the engine of a killed run dies with its program.
+        stack.cancel()
+
+    @contextmanager
+    def _clear_errors(self, listener: Listener | None = None) -> Iterator[None]:
+        try:
+            yield
+        except automation.ConcurrentUpdateError:
+            name = self.workspace.stack
+            raise UserError(
+                f"{name}: locked by another update: wait for it, or run `pulumi cancel --stack {name}` if it is gone"
+            ) from None
+        except automation.CommandError as error:
+            if listener and listener.complaints:
+                raise DeploymentError(listener.report()) from None
+            raise complaint(self.workspace, _streams(str(error))) from None
+
+
+def _streams(text: str) -> str:
+    """The command's output without the headings that the Automation API puts around it."""
+    return "\n".join(line.removeprefix(" stderr: ").removeprefix(" stdout: ") for line in text.splitlines())
+
+
+class Listener:
+    """Follows the engine's events: counts, tells and keeps what matters."""
+
+    QUIET = frozenset({"same", "read", "refresh"})
+
+    def __init__(self, operation: Operation, progress: Progress) -> None:
+        self.outcome = Outcome(operation=operation)
+        self.complaints: dict[str, list[str]] = {}
+        self._progress = progress
+
+    def __call__(self, event: events.EngineEvent) -> None:
+        """Takes one event."""
+        if event.resource_pre_event:
+            self._change(event.resource_pre_event.metadata)
+        elif event.res_outputs_event:
+            self._refreshed(event.res_outputs_event.metadata)
+        elif event.policy_event:
+            self._policy(event.policy_event)
+        elif event.diagnostic_event:
+            self._diagnostic(event.diagnostic_event)
+        elif event.summary_event:
+            self.outcome.counts.update({str(key): count for key, count in event.summary_event.resource_changes.items()})
+
+    def report(self) -> str:
+        """All complaints, one line each: what, where."""
+        return "\n".join(f"{where}: {text}" for where, texts in self.complaints.items() for text in texts)
+
+    def _change(self, step: events.StepEventMetadata) -> None:
+        operation = step.op.value
+        if operation in self.QUIET or step.type.startswith(("pulumi:", "modelcard:")):
+            return
+        change = Change(
+            operation=operation,
+            type=step.type,
+            name=_name(step.urn),
+            properties=tuple(sorted(step.detailed_diff or step.diffs or ())),
+        )
+        self.outcome.changes.append(change)
+        self._progress(str(change))
+
+    def _refreshed(self, step: events.StepEventMetadata) -> None:
+        """What a refresh found: its steps are told afterwards, with what the cluster has."""
+        if self.outcome.operation is not Operation.REFRESH or step.op.value not in {"update", "delete"}:
+            return
+        change = Change(
+            operation=step.op.value,
+            type=step.type,
+            name=_name(step.urn),
+            properties=tuple(sorted(step.detailed_diff or step.diffs or ())),
+        )
+        self.outcome.changes.append(change)
+        self._progress(str(change))
+
+    def _policy(self, event: events.PolicyEvent) -> None:
+        # A policy that could not be evaluated is reported as advisory: ours fail closed, so any report counts.
+        self._complain(_name(event.resource_urn or "stack"), f"{event.policy_name}: {_first_line(event.message)}")
+
+    def _diagnostic(self, event: events.DiagnosticEvent) -> None:
+        cannot_run = "can't run policy" in event.message
+        if (event.severity == "error" or cannot_run) and event.message.strip():
+            where = _name(event.urn) if event.urn else "stack"
+            for line in _meaning(event.message):
+                self._complain(where, line)
+
+    def _complain(self, where: str, text: str) -> None:
+        known = self.complaints.setdefault(where, [])
+        if text not in known:
+            known.append(text)
+
+
+# What the engine adds to the error of a resource when it gives up the whole update.
+_NOISE = ("update failed", "preview failed", "error: update failed", "resource registration", "failed to register")
+
+
+def _meaning(message: str) -> list[str]:
+    lines = [line.strip().removeprefix("error: ").removeprefix("* ") for line in message.strip().splitlines()]
+    told = [line for line in lines if line and not line.startswith(("Traceback", "File "))]
+    return [line for line in told if line.rstrip(".") not in _NOISE and not line.endswith("occurred:")][:6]
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+
+
+def _name(urn: str) -> str:
+    return urn.rsplit("::", 1)[-1]

@@ -1,0 +1,96 @@
+"""What a preview is compared with: the platform at another revision, or as it was last applied."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from infra.environments.preview.manifests import Manifest, Manifests, key
+from infra.errors import UserError
+from infra.settings import MASK
+
+PROGRAM = "infra/environments/preview/dump.py"
+# How Pulumi marks a secret inside a structure. Source: pulumi/pulumi, sdk/go/common/resource/sig.
+_SIGNATURE = "4dabf18193072939515e22adb298388d"
+
+
+def of_revision(stack: str, revision: str, root: Path) -> Manifests:
+    """What the program of a git revision declares for the stack."""
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    if commit is None:
+        raise UserError(f"{revision}: neither a stack of this checkout nor a git revision: name one, or `state`")
+    top = _git(root, "rev-parse", "--show-toplevel")
+    with TemporaryDirectory(prefix="preview-") as folder:
+        archive, tree = Path(folder) / "archive.tar", Path(folder) / "tree"
+        tree.mkdir()
+        _git(Path(top or root), "archive", "--format=tar", f"--output={archive}", commit)
+        with tarfile.open(archive) as tar:
+            tar.extractall(tree, filter="data")
+        if not (tree / PROGRAM).is_file():
+            raise UserError(f"{revision}: that revision cannot be previewed: it has no {PROGRAM}")
+        return _run(tree, stack, revision)
+
+
+def _run(tree: Path, stack: str, revision: str) -> Manifests:
+    module = PROGRAM.removesuffix(".py").replace("/", ".")
+    environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    run = subprocess.run(
+        [sys.executable, "-m", module, stack], cwd=tree, env=environment, capture_output=True, text=True, check=False
+    )
+    if run.returncode:
+        lines = run.stderr.strip().splitlines() or ["it failed without a word"]
+        raise UserError(f"{revision}: the program of that revision fails: {lines[-1]}")
+    manifests: Manifests = json.loads(run.stdout)
+    return manifests
+
+
+def of_state(stack: str, state_file: Path | None) -> Manifests:
+    """What was last applied, from the file in which Pulumi keeps a stack's state."""
+    missing = f"{stack}: never deployed from here: there is no state to compare with"
+    if state_file is None or not state_file.is_file():
+        raise UserError(f"{missing} ({state_file})" if state_file else missing)
+    try:
+        resources = (json.loads(state_file.read_bytes())["checkpoint"]["latest"] or {}).get("resources") or []
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"{state_file}: not a Pulumi state file: restore it from the backups beside it") from None
+    if not resources:
+        raise UserError(missing)
+    return dict(sorted(_applied(each) for each in resources if _deployed(each)))
+
+
+def _deployed(resource: dict[str, Any]) -> bool:
+    kept = resource.get("custom", True) and not resource.get("delete") and not resource.get("external")
+    return bool(kept and not resource["type"].startswith("pulumi:"))
+
+
+def _applied(resource: dict[str, Any]) -> tuple[str, Manifest]:
+    inputs = {name: _masked(value) for name, value in resource.get("inputs", {}).items() if not name.startswith("__")}
+    if resource["type"].startswith("kubernetes:") and "kind" in inputs:
+        return key(inputs), inputs
+    return f"{resource['type']} {resource['urn'].rpartition('::')[2]}", inputs
+
+
+def _masked(value: Any) -> Any:
+    match value:
+        case dict() if _SIGNATURE in value:
+            return MASK
+        case dict():
+            return {name: _masked(item) for name, item in value.items()}
+        case list():
+            return [_masked(item) for item in value]
+        case _:
+            return value
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        run = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise UserError("git: not found: install it, or compare with a stack") from None
+    return None if run.returncode else run.stdout.strip()

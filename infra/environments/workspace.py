@@ -1,0 +1,204 @@
+"""Where a stack lives: its project files, state, passphrase and cluster.
+
+The stack `local` has all of it in the checkout's `.local` folder, made on demand. Every other stack uses the checkout's
+own files, and the backend, passphrase and kubeconfig of the caller's environment, as the official CLI does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from infra.errors import UserError
+from infra.settings import PROJECT
+
+ROOT = Path(__file__).resolve().parents[2]
+LOCAL = "local"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """A stack, its folder, and the environment in which Pulumi runs for it."""
+
+    stack: str
+    root: Path
+    project: Path
+    environment: Mapping[str, str] = field(repr=False)
+
+    @property
+    def stack_file(self) -> Path:
+        """Its `Pulumi.STACK.yaml`."""
+        return self.project / f"Pulumi.{self.stack}.yaml"
+
+    @property
+    def kubeconfig(self) -> str | None:
+        """What the Kubernetes provider will read, if the environment says so."""
+        return self.environment.get("KUBECONFIG")
+
+    def config(self) -> dict[str, Any]:
+        """The `config` section of the stack file as it is, secrets encrypted."""
+        document = yaml.safe_load(self.stack_file.read_text()) or {}
+        config: dict[str, Any] = document.get("config") or {}
+        return config
+
+    def pulumi(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """Runs the Pulumi CLI on this stack. Raises `UserError` with the CLI's own complaint."""
+        command = [
+            str(pulumi_command(self.root)),
+            *arguments,
+            "--stack",
+            self.stack,
+            "--non-interactive",
+            "--color=never",
+        ]
+        environment = {**os.environ, **self.environment}
+        run = subprocess.run(
+            command, cwd=self.project, env=environment, input=stdin, capture_output=True, text=True, check=False
+        )
+        if run.returncode:
+            raise complaint(self, run.stderr or run.stdout)
+        return run
+
+
+def pulumi_command(root: Path) -> Path:
+    """The pinned Pulumi CLI."""
+    command = root / ".tools" / "bin" / "pulumi"
+    if not command.exists():
+        raise UserError(f"{command}: not there: run `make tools`")
+    return command
+
+
+def workspace(stack: str, root: Path = ROOT) -> Workspace:
+    """The workspace of a stack that has a file in the checkout."""
+    file = root / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        known = ", ".join(sorted(path.name.split(".")[1] for path in root.glob("Pulumi.*.yaml")))
+        raise UserError(f"{file.name}: there is no such stack: choose one of {known}")
+    if stack == LOCAL:
+        return local_workspace(root, root / ".local")
+    return Workspace(stack=stack, root=root, project=root, environment=_tools_environment(root))
+
+
+def local_workspace(root: Path, folder: Path) -> Workspace:
+    """Everything in one folder: removing it forgets the stack."""
+    project, state = folder / "project", folder / "state"
+    for path in (project, state):
+        path.mkdir(parents=True, exist_ok=True)
+    passphrase = folder / "passphrase"
+    if not passphrase.exists():
+        passphrase.touch(0o600)
+        passphrase.write_text(secrets.token_urlsafe(32))
+    _copy_project(root, project)
+    return Workspace(
+        stack=LOCAL,
+        root=root,
+        project=project,
+        environment={
+            **_tools_environment(root),
+            "PULUMI_BACKEND_URL": f"file://{state}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+            "PULUMI_HOME": str(folder / "pulumi"),
+            "KUBECACHEDIR": str(folder / "cluster" / "cache"),
+            "KUBECONFIG": str(folder / "cluster" / "clusters" / "local" / "kubeconfig.yaml"),
+        },
+    )
+
+
+def _copy_project(root: Path, project: Path) -> None:
+    """The checkout's files, with what `secrets` and the passphrase added kept out of the checkout."""
+    description = yaml.safe_load((root / "Pulumi.yaml").read_text())
+    # The engine calls our function; it would look for this folder beside the file.
+    del description["main"]
+    (project / "Pulumi.yaml").write_text(yaml.safe_dump(description))
+    source = yaml.safe_load((root / f"Pulumi.{LOCAL}.yaml").read_text()) or {}
+    target = project / f"Pulumi.{LOCAL}.yaml"
+    kept = yaml.safe_load(target.read_text()) if target.exists() else {}
+    config = kept.get("config") or {}
+    own = {key: config[key] for key in (f"{PROJECT}:secrets", f"{PROJECT}:rotation") if key in config}
+    merged = {**source, "config": {**(source.get("config") or {}), **own}}
+    if "encryptionsalt" in kept:
+        merged["encryptionsalt"] = kept["encryptionsalt"]
+    target.write_text(yaml.safe_dump(merged))
+
+
+def _tools_environment(root: Path) -> dict[str, str]:
+    # Without a language host the engine looks for this script, which starts policy packs with the venv's Python.
+    paths = [root / ".tools" / "bin", root / "policy" / "bin", Path(sys.prefix) / "bin"]
+    return {
+        "PATH": os.pathsep.join([*map(str, paths), os.environ.get("PATH", "")]),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+        **({"KUBECONFIG": str(Path(os.environ["KUBECONFIG"]).resolve())} if "KUBECONFIG" in os.environ else {}),
+    }
+
+
+def applied(stack: str, root: Path = ROOT) -> tuple[Path, Path | None]:
+    """The folder whose stack file was last deployed, and the state that is kept as a file, if it is."""
+    space = workspace(stack, root)
+    backend = space.environment.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
+    if not backend.startswith("file://"):
+        return space.project, None
+    file = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
+    return space.project, file
+
+
+@contextmanager
+def exclusive(space: Workspace) -> Iterator[None]:
+    """One `mcenv` at a time on a stack of this checkout."""
+    folder = space.root / ".local" / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / space.stack).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{space.stack}: another mcenv is working on this stack: wait until it has ended") from None
+        yield
+
+
+# What the engine says, and what that means to the person who reads it.
+_COMPLAINTS = (
+    (
+        "incorrect passphrase",
+        "{file}: the passphrase does not fit its secrets: set PULUMI_CONFIG_PASSPHRASE(_FILE) right",
+    ),
+    (
+        "passphrase must be set",
+        "{file}: a passphrase is needed: set PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE",
+    ),
+    ("no space left on device", "{stack}: no space left on device: free some and run again"),
+    ("PULUMI_ACCESS_TOKEN must be set", "{stack}: no backend: run `pulumi login`, or set PULUMI_BACKEND_URL"),
+)
+_CORRUPT = (
+    "unexpected end of JSON input",
+    "invalid character",
+    "could not unmarshal",
+    "could not deserialize",
+    "checkpoint",
+)
+
+
+def complaint(space: Workspace, output: str) -> UserError:
+    """The engine's output as one clear line."""
+    for sign, meaning in _COMPLAINTS:
+        if sign in output:
+            return UserError(meaning.format(file=space.stack_file, stack=space.stack))
+    lines = [line.strip().removeprefix("error: ") for line in output.splitlines() if line.strip()]
+    first = next((line for line in output.splitlines() if line.strip().startswith("error:")), None)
+    text = first.strip().removeprefix("error: ") if first else (lines[-1] if lines else "Pulumi failed without a word")
+    if any(sign in text for sign in _CORRUPT):
+        backend = space.environment.get("PULUMI_BACKEND_URL", os.environ.get("PULUMI_BACKEND_URL", "the backend"))
+        return UserError(
+            f"{backend}: the state of {space.stack} cannot be read ({text}): put back a copy from its .pulumi/backups"
+            + (", or forget it with `make down`" if space.stack == LOCAL else "")
+        )
+    return UserError(f"{space.stack}: {text}")

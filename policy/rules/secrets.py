@@ -1,0 +1,139 @@
+"""Secrets stay in Secrets: never in an environment variable, an argument or a ConfigMap in plain."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterator
+
+from policy.model import UNKNOWN, Control, Node, Resource, Rule, UnknownValueError, Violation
+from policy.pods import Container, container_rule
+
+SECRETS = Control(
+    "CIS Kubernetes Benchmark, 5.4; OWASP Kubernetes Top Ten, K08 Secrets Management Failures",
+    "https://kubernetes.io/docs/concepts/security/secrets-good-practices/",
+)
+
+SENSITIVE = frozenset(
+    {
+        "apikey",
+        "credential",
+        "credentials",
+        "dsn",
+        "key",
+        "masterauth",
+        "passphrase",
+        "passwd",
+        "password",
+        "pwd",
+        "requirepass",
+        "secret",
+        "token",
+    },
+)
+# A name that ends so speaks about a secret (PASSWORD_FILE, TOKEN_TTL_SECONDS) and does not hold one.
+ABOUT = frozenset(
+    {"algorithm", "dir", "encryption", "file", "id", "length", "name", "path", "prefix", "seconds", "ttl", "type"},
+)
+SWITCHES = frozenset({"", "true", "false"})
+
+PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
+# A password in a URL, unless the whole of it is filled in later: $(NAME) by Kubernetes, ${NAME} by the application.
+URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@:]*:(?!\$\([^)]*\)@|\$?\{[^}]*\}@)[^\s/?#@]+@", re.IGNORECASE)
+FILLED_IN = re.compile(r"\$\(\w+\)", re.ASCII)
+FILE = re.compile(r"/(etc|mnt|run|srv|tmp|usr|var)/\S+")
+OPTION = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(=(?P<value>.*))?", re.DOTALL)
+# A line of a configuration file that assigns a literal to a password: YAML, JSON, INI and Logstash; redis.
+ASSIGNMENT = re.compile(
+    r"""^[ \t]*(-[ \t]+)?
+        (["']?[\w.-]*(password|passwd|passphrase|secret|api_?key|auth_token)["']?[ \t]*(=>|[:=])[ \t]*
+        |(requirepass|masterauth)[ \t]+)
+        (?!["']?([$%<{|>]|(true|false|null|none|no|yes|on|off)\b|["']?\s*,?$))\S""",
+    re.IGNORECASE | re.MULTILINE | re.VERBOSE,
+)
+
+
+def sensitive(name: str) -> bool:
+    """Whether something of this name would hold a secret."""
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    lowered = [word.lower() for word in words]
+    return bool(SENSITIVE.intersection(lowered)) and "public" not in lowered and lowered[-1] not in ABOUT
+
+
+def _literal(text: str) -> bool:
+    return text.lower() not in SWITCHES and not FILE.fullmatch(text)
+
+
+def _contains_secret(text: str) -> str | None:
+    if PRIVATE_KEY.search(text):
+        return "holds a private key; move it to a Secret"
+    if URL_PASSWORD.search(text):
+        return "holds a URL with a password; take the password from a Secret"
+    return None
+
+
+@container_rule(SECRETS, "Take the value from a Secret with valueFrom.secretKeyRef.")
+def no_secret_in_environment(container: Container) -> Iterator[Violation]:
+    """No environment variable holds a secret in plain."""
+    for variable in container.at("env").elements():
+        try:
+            yield from _variable(variable)
+        except UnknownValueError as unknown:
+            yield unknown.path, UNKNOWN
+
+
+def _variable(variable: Node) -> Iterator[Violation]:
+    name, literal = str(variable.at("name").value or ""), variable.at("value")
+    text = "" if literal.value is None else str(literal.value)
+    if sensitive(name):
+        if _literal(text) and not FILLED_IN.fullmatch(text):
+            yield literal.path, "holds a secret in plain; take it from a Secret with valueFrom.secretKeyRef"
+        if variable.at("valueFrom", "configMapKeyRef").value:
+            yield variable.at("valueFrom").path, "takes a secret from a ConfigMap; take it from a Secret"
+    elif message := _contains_secret(text):
+        yield literal.path, message
+
+
+@container_rule(SECRETS, "Pass the secret as a mounted file or in an environment variable from a Secret.")
+def no_secret_in_arguments(container: Container) -> Iterator[Violation]:
+    """No argument holds a secret, for anybody on the node can read arguments."""
+    for key in ("command", "args"):
+        option = ""  # the one that takes the next argument as its value
+        for argument in container.at(key).elements():
+            text = str(argument.value or "")
+            match = OPTION.fullmatch(text)
+            name, value = (match["name"], match["value"]) if match else (option, text)
+            option = name if match and value is None else ""
+            if sensitive(name) and _literal(value or ""):
+                yield argument.path, "passes a secret as an argument; mount it as a file"
+            elif message := _contains_secret(text):
+                yield argument.path, message
+
+
+def _config_map(resource: Resource) -> Iterator[Violation]:
+    for key, entry in (*resource.root.at("data").entries(), *resource.root.at("binaryData").entries()):
+        try:
+            text = str(entry.value or "")
+        except UnknownValueError as unknown:
+            yield unknown.path, UNKNOWN
+            continue
+        if entry.path.startswith("binaryData"):
+            text = base64.b64decode(text).decode("utf-8", errors="replace")
+        if message := _contains_secret(text):
+            yield entry.path, message
+        elif "\n" not in text and sensitive(key) and _literal(text):
+            yield entry.path, "holds a secret in plain; move it to a Secret"
+        elif ASSIGNMENT.search(text):
+            yield entry.path, "assigns a password in plain; refer to a file or variable that comes from a Secret"
+
+
+no_secret_in_config_map = Rule(
+    name="no-secret-in-config-map",
+    summary="No ConfigMap holds a secret.",
+    control=SECRETS,
+    remedy="Move the value to a Secret and mount it beside the ConfigMap.",
+    kinds=frozenset({"kubernetes:core/v1:ConfigMap"}),
+    check=_config_map,
+)
+
+RULES = (no_secret_in_environment, no_secret_in_arguments, no_secret_in_config_map)
