@@ -47,7 +47,7 @@ lock: ## Compile requirements/*.txt from pyproject.toml
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.venv/installed: requirements/dev.txt pyproject.toml
+.venv/installed: requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: set PYTHON=…")'
 	@echo "Installing Python packages into .venv"
 	@rm -rf .venv && $(PYTHON) -m venv .venv

@@ -168,12 +168,16 @@ class Settings(Section):
     secrets: Secrets
 
 
+# Settings at the top whose value is text, even if it looks like a number.
+TEXTS = {name for name, field in Settings.model_fields.items() if field.annotation in {Environment, Label}}
+
+
 def parse(config: Mapping[str, Any], *, file: str) -> Settings:
     """Settings from a stack's configuration: keys without the project's prefix, values as in the file.
 
     Raises `SettingsError` with all problems, each as `file: key.path what is wrong`.
     """
-    config = {key: _decoded(value) for key, value in config.items()}
+    config = {key: value if key in TEXTS else _decoded(value) for key, value in config.items()}
     problems: list[str] = []
     name = config.get("environment")
     known = name in list(Environment)

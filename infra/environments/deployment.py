@@ -124,10 +124,10 @@ def waiting(space: Workspace) -> list[str]:
     """Why containers of the stack do not run, one line each."""
     core: Any = client.CoreV1Api(reachable(space))
     return [
-        f"{pod.metadata.name}: container {container.name}: {container.state.waiting.reason}: {container.state.waiting.message}"
+        f"{pod.metadata.name}: container {container.name}: {reason.reason}: {reason.message}"
         for pod in core.list_namespaced_pod(settings_of(space).namespace).items
         for container in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
-        if container.state.waiting and container.state.waiting.reason != "PodInitializing"
+        if (reason := container.state.waiting) and reason.reason != "PodInitializing"
     ]
 
 

@@ -55,7 +55,7 @@ class Recording(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         """Remembers the request, masked, and answers as the mocks do."""
-        response = super().RegisterResource(request)
+        response = super().RegisterResource(request)  # type: ignore[no-untyped-call] # Pulumi's mocks have no types
         self.registrations.append(
             Registration(
                 type=request.type,
@@ -73,7 +73,7 @@ class Recording(mocks.MockMonitor):
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         """Remembers that a component ended its declaration, and with what."""
         self.outputs[request.urn] = masked(json_format.MessageToDict(request.outputs))
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call] # as above
 
     def all(self, type_: str) -> list[Registration]:
         """All registrations whose type token ends in this, such as `apps/v1:Deployment`."""
@@ -138,16 +138,15 @@ def record(declare: Callable[[], None], *, stack: str) -> Recording:
 
 def _record(declare: Callable[[], None], stack: str) -> Recording:
     recording = Recording()
-    settings = mocks.MockSettings(
-        monitor=recording,
-        engine=mocks.MockEngine(None),
-        project=PROJECT,
-        stack=stack,
-        dry_run=False,
-        # What Pulumi waits for at the end: what a failed run left in the shared one would keep the next waiting.
-        outputs=deque(),
+    engine = mocks.MockEngine(None)
+    fresh: dict[str, Any] = {
+        "outputs": deque(),
+        "feature_support": {},
+    }  # what MockSettings would share with the last run
+    configure(
+        mocks.MockSettings(monitor=recording, engine=engine, project=PROJECT, stack=stack, dry_run=False, **fresh)
     )
-    configure(settings)
+    # It cancels what a failed run leaves behind; Pulumi would keep the next run waiting for that.
     with asyncio.Runner() as runner:
         runner.run(run_in_stack(declare))
     return recording

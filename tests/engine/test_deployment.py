@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 from kubernetes import client
 from pulumi_kubernetes.core import v1 as core
@@ -32,7 +31,7 @@ def changed(outcome) -> set[tuple[str, str]]:
 
 
 def test_the_first_up_creates_the_whole_stack(deployed):
-    live, first = deployed
+    first = deployed[1]
     assert first.outputs["url"] == "https://modelcard.localhost/"
     assert {change.operation for change in first.changes} == {"create"}
     assert ("create", "modelcard-generator") in changed(first)

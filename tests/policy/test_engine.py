@@ -32,7 +32,7 @@ TODAY = date(2026, 3, 1)
 
 def reported(resource: Resource, rule: Rule, *exceptions: PolicyException) -> list[str]:
     """What the adapter reports of a resource handed over as the engine does."""
-    options = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])  # noqa: FBT003
+    options = PolicyResourceOptions(False, [], None, [], PolicyCustomTimeouts(0, 0, 0), [])
     props = unknown_checking_proxy(dict(resource.properties))
     args = ResourceValidationArgs(resource.type, props, "urn", resource.name, options, None)
     found: list[str] = []
@@ -91,7 +91,7 @@ def start(*options: str) -> subprocess.Popen[bytes]:
     """Start the pack as the engine does: its launcher from PATH, in the folder of the pack."""
     launcher = PACK / "bin" / "pulumi-analyzer-policy-python"
     search_path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-    return subprocess.Popen(  # noqa: S603 (our own launcher)
+    return subprocess.Popen(
         [launcher, "127.0.0.1:1", ".", *options],
         cwd=PACK,
         env={**os.environ, "PATH": search_path, "PYTHONPATH": str(ROOT)},

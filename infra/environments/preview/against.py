@@ -25,15 +25,15 @@ def of_revision(stack: str, revision: str, root: Path) -> Manifests:
     commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit is None:
         raise UserError(f"{revision}: neither a stack of this checkout nor a git revision: name one, or `state`")
-    top = _git(root, "rev-parse", "--show-toplevel")
+    top = Path(_git(root, "rev-parse", "--show-toplevel") or root)
+    if _git(top, "cat-file", "-e", f"{commit}:{PROGRAM}") is None:
+        raise UserError(f"{revision}: that revision cannot be previewed: it has no {PROGRAM}")
     with TemporaryDirectory(prefix="preview-") as folder:
         archive, tree = Path(folder) / "archive.tar", Path(folder) / "tree"
         tree.mkdir()
-        _git(Path(top or root), "archive", "--format=tar", f"--output={archive}", commit)
+        _git(top, "archive", "--format=tar", f"--output={archive}", commit)
         with tarfile.open(archive) as tar:
             tar.extractall(tree, filter="data")
-        if not (tree / PROGRAM).is_file():
-            raise UserError(f"{revision}: that revision cannot be previewed: it has no {PROGRAM}")
         return _run(tree, stack, revision)
 
 
@@ -57,11 +57,12 @@ def of_state(stack: str, state_file: Path | None) -> Manifests:
         raise UserError(f"{missing} ({state_file})" if state_file else missing)
     try:
         resources = (json.loads(state_file.read_bytes())["checkpoint"]["latest"] or {}).get("resources") or []
-    except (ValueError, KeyError, TypeError):
+        applied = dict(sorted(_applied(each) for each in resources if _deployed(each)))
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{state_file}: not a Pulumi state file: restore it from the backups beside it") from None
     if not resources:
         raise UserError(missing)
-    return dict(sorted(_applied(each) for each in resources if _deployed(each)))
+    return applied
 
 
 def _deployed(resource: dict[str, Any]) -> bool:

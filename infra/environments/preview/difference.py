@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -31,6 +32,9 @@ REPLACING = {
     "StorageClass": r"(parameters|provisioner)",
 }
 ROLLING = frozenset({"DaemonSet", "Deployment", "StatefulSet"})
+# Kubernetes keeps quantities in its own form (2000m as 2), and leaves out what is false where that is the same.
+_QUANTITY = re.compile(r"\.resources\.(limits|requests)\b|^spec\.hard\b|\.sizeLimit$")
+_FALSE = re.compile(r"\.readOnly$")
 _SIZE = "spec.resources.requests.storage"
 
 
@@ -109,7 +113,7 @@ def _with_data(manifest: Manifest) -> Manifest:
 
 
 def _walk(path: str, before: Any, after: Any) -> Iterator[tuple[str, Any, Any]]:
-    if before == after or _masked_alike(before, after):
+    if before == after or _masked_alike(before, after) or _same_by_another_name(path, before, after):
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
         for key in sorted(before.keys() | after.keys()):
@@ -155,6 +159,15 @@ def _named(item: Any, name: str) -> Any:
 def _masked_alike(before: Any, after: Any) -> bool:
     """Two secrets are alike as far as anybody may see, also where one is masked as a whole."""
     return (before == MASK and _only_masks(after)) or (after == MASK and _only_masks(before))
+
+
+def _same_by_another_name(path: str, before: Any, after: Any) -> bool:
+    if _FALSE.search(path):
+        return not before and not after
+    if _QUANTITY.search(path) and isinstance(before, str | int) and isinstance(after, str | int):
+        with suppress(ValueError):
+            return amount(before) == amount(after)
+    return False
 
 
 def _only_masks(value: Any) -> bool:

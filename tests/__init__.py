@@ -1,0 +1,1 @@
+"""Mirrors the tree: each folder tests the part of the repository that it is named after."""

@@ -1,0 +1,107 @@
+"""What the tests share: settings without secrets, the recorded platform, and words to read manifests with."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from pulumi.runtime import config
+from pulumi.runtime import settings as runtime
+
+from infra.environments.recording import Recording, record_platform
+from infra.settings import Settings, parse, placeholder_secrets
+
+STACKS = ("local", "dev", "prod")
+NAME = "app.kubernetes.io/name"
+Manifest = Mapping[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def fresh_engine() -> Iterator[None]:
+    """Every test has an event loop of its own, and finds no monitor, output or configuration of another test."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    forget()
+    yield
+    forget()
+    asyncio.set_event_loop(None)
+    loop.close()
+
+
+def forget() -> None:
+    """Pulumi's settings look like context variables, but what a context sets first is every other one's default."""
+    runtime.Settings(project="project", stack="stack")
+    runtime.ROOT.set(None)
+    contextvars.Context().run(lambda: config.CONFIG.get().clear())
+
+
+def settings_of(stack: str = "prod", **overrides: Any) -> Settings:
+    """The settings of a stack, with placeholders for secrets; overrides are nested as in the stack file."""
+    values = {"environment": stack, "secrets": placeholder_secrets(), **overrides}
+    return parse(values, file=f"Pulumi.{stack}.yaml")
+
+
+@functools.cache
+def platform_of(stack: str) -> Recording:
+    """What a stack declares."""
+    return record_platform(settings_of(stack), stack=stack)
+
+
+@pytest.fixture
+def settings() -> Callable[..., Settings]:
+    """`settings_of`, for a test that takes settings as its subject."""
+    return settings_of
+
+
+@pytest.fixture(scope="session")
+def platform() -> Recording:
+    """What prod declares."""
+    return platform_of("prod")
+
+
+@pytest.fixture(scope="session", params=STACKS)
+def each_platform(request: pytest.FixtureRequest) -> Recording:
+    """What each stack declares."""
+    return platform_of(request.param)
+
+
+def pod_of(workload: Manifest) -> Manifest:
+    """The pod specification of a Deployment or StatefulSet."""
+    return workload["spec"]["template"]["spec"]
+
+
+def container_of(workload: Manifest) -> Manifest:
+    """The one container that stays."""
+    (container,) = pod_of(workload)["containers"]
+    return container
+
+
+def workloads(platform: Recording) -> dict[str, Manifest]:
+    """All controllers of pods, by name."""
+    return {each["metadata"]["name"]: each for each in platform.manifests() if "template" in each.get("spec", {})}
+
+
+def directives(text: str, separator: str = " ") -> dict[str, str]:
+    """A configuration file of one `name value` a line."""
+    pairs = (line.partition(separator) for line in text.splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def peers(policy: Manifest) -> set[str]:
+    """Who may connect (an ingress policy), or to whom its pods may (an egress policy)."""
+    rules = [*policy["spec"].get("ingress", []), *policy["spec"].get("egress", [])]
+    return {peer_name(peer) for rule in rules for peer in (*rule.get("from", []), *rule.get("to", []))}
+
+
+def peer_name(peer: Manifest) -> str:
+    """`pod`, `namespace/`, `namespace/pod`, or an address range."""
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    namespace = peer.get("namespaceSelector", {}).get("matchLabels", {}).get("kubernetes.io/metadata.name")
+    labels = peer.get("podSelector", {}).get("matchLabels", {})
+    pod = labels.get(NAME) or labels.get("k8s-app", "")
+    return f"{namespace}/{pod}" if namespace else str(pod)

@@ -1,0 +1,1 @@
+"""What every component promises, whichever it is."""

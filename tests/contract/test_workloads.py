@@ -1,0 +1,193 @@
+"""What every workload promises: Deployments and StatefulSets of any component."""
+
+import json
+
+import pytest
+
+from infra.environments.recording import Recording, record_platform
+from tests.conftest import STACKS, container_of, platform_of, pod_of, settings_of, workloads
+
+WORKLOADS = [(stack, name) for stack in STACKS for name in workloads(platform_of(stack))]
+# One change for each file that a ConfigMap carries.
+OTHER_FILES = {
+    "cache": {"resources": {"memory_request": "2Gi", "memory_limit": "2Gi"}},
+    "database": {"max_connections": 123},
+    "edge": {"upload_limit": "5Mi"},
+}
+
+
+@pytest.fixture(params=WORKLOADS, ids="-".join)
+def workload(request):
+    stack, name = request.param
+    return workloads(platform_of(stack))[name]
+
+
+@pytest.fixture
+def stack(request):
+    return platform_of(request.node.callspec.params["workload"][0])
+
+
+@pytest.fixture
+def containers(workload):
+    return [*pod_of(workload).get("initContainers", []), *pod_of(workload)["containers"]]
+
+
+@pytest.fixture(scope="module")
+def with_other_files():
+    return record_platform(settings_of("prod", **OTHER_FILES), stack="prod")
+
+
+@pytest.fixture(scope="module")
+def with_other_secrets():
+    return record_platform(settings_of("prod", rotation=1), stack="prod")
+
+
+def annotation(platform: Recording, name: str, key: str) -> str:
+    return workloads(platform)[name]["spec"]["template"]["metadata"]["annotations"][f"modelcard/{key}"]
+
+
+def files(platform: Recording, name: str) -> str:
+    """All files that the pods read from ConfigMaps, as text."""
+    volumes = pod_of(workloads(platform)[name])["volumes"]
+    names = {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
+    maps = [each.inputs["data"] for each in platform.all("v1:ConfigMap") if each.inputs["metadata"]["name"] in names]
+    return json.dumps(maps, sort_keys=True)
+
+
+def test_no_container_may_become_more_than_it_is(containers):
+    for each in containers:
+        context = each["securityContext"]
+        assert (context["allowPrivilegeEscalation"], context["privileged"]) == (False, False)
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
+def test_no_container_runs_as_root_or_as_a_user_of_the_node(containers):
+    for each in containers:
+        context = each["securityContext"]
+        assert context["runAsNonRoot"]
+        assert min(context["runAsUser"], context["runAsGroup"]) > 10000
+
+
+def test_no_container_writes_to_its_image(containers):
+    assert [each["securityContext"]["readOnlyRootFilesystem"] for each in containers] == [True] * len(containers)
+
+
+def test_the_pod_is_a_guest_of_the_node(workload):
+    pod = pod_of(workload)
+    assert [key for key in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace") if pod.get(key)] == []
+    assert [volume for volume in pod["volumes"] if "hostPath" in volume] == []
+    assert [port for each in pod["containers"] for port in each.get("ports", []) if "hostPort" in port] == []
+
+
+def test_every_scratch_folder_is_bounded_and_fits_the_ephemeral_storage(workload, containers):
+    folders = [volume["emptyDir"] for volume in pod_of(workload)["volumes"] if "emptyDir" in volume]
+    on_disk = [int(each["sizeLimit"].removesuffix("Mi")) for each in folders if each.get("medium") != "Memory"]
+    limit = containers[-1]["resources"]["limits"]["ephemeral-storage"]
+    assert sum(on_disk) <= int(limit[:-2]) * {"Mi": 1, "Gi": 1024}[limit[-2:]]
+
+
+def test_every_container_says_what_it_needs_and_what_it_may_take(containers):
+    for each in containers:
+        assert each["resources"]["requests"].keys() == {"cpu", "memory", "ephemeral-storage"}
+        assert each["resources"]["limits"].keys() >= {"memory", "ephemeral-storage"}
+        assert each["resources"]["requests"]["memory"] == each["resources"]["limits"]["memory"]
+
+
+def test_every_container_says_what_it_runs(containers):
+    assert [bool(each["command"]) for each in containers] == [True] * len(containers)
+
+
+def test_its_health_and_readiness_are_asked(workload):
+    assert {"livenessProbe", "readinessProbe"} <= container_of(workload).keys()
+
+
+def test_it_is_not_killed_for_what_only_keeps_it_from_being_ready(workload):
+    container = container_of(workload)
+    assert container["livenessProbe"] != container["readinessProbe"]
+
+
+def test_its_probes_name_ports_that_it_has(workload):
+    container = container_of(workload)
+    probes = [container[kind] for kind in ("livenessProbe", "readinessProbe", "startupProbe") if kind in container]
+    asked = {probe[how]["port"] for probe in probes for how in ("httpGet", "tcpSocket") if how in probe}
+    assert asked <= {port["name"] for port in container["ports"]}
+
+
+def test_it_has_an_identity_of_its_own_without_a_token(workload, stack):
+    name = workload["metadata"]["name"]
+    pod, account = pod_of(workload), stack.one("v1:ServiceAccount", name)
+    assert (pod["serviceAccountName"], account["metadata"]["name"]) == (name, name)
+    assert (pod["automountServiceAccountToken"], account["automountServiceAccountToken"]) == (False, False)
+
+
+def test_it_selects_its_own_pods_and_no_others(workload, stack):
+    selector = workload["spec"]["selector"]["matchLabels"]
+    selected = [
+        name
+        for name, each in workloads(stack).items()
+        if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
+    ]
+    assert selected == [workload["metadata"]["name"]]
+
+
+def test_its_service_leads_to_ports_that_it_has(workload, stack):
+    service = stack.one("v1:Service", f"{workload['metadata']['name']}-service")["spec"]
+    ports = {port["name"] for port in container_of(workload)["ports"]}
+    assert service["selector"] == workload["spec"]["selector"]["matchLabels"]
+    assert {port["targetPort"] for port in service["ports"]} <= ports
+
+
+def test_a_drain_leaves_some_of_its_pods_where_it_has_several(workload, stack):
+    name = workload["metadata"]["name"]
+    scaled = [each.inputs["spec"]["scaleTargetRef"]["name"] for each in stack.all("v2:HorizontalPodAutoscaler")]
+    budgets = [each.inputs["spec"] for each in stack.all("v1:PodDisruptionBudget") if each.name == f"{name}-budget"]
+    several = name in scaled or workload["spec"]["replicas"] > 1
+    expected = [(1, workload["spec"]["selector"])] if several else []
+    assert [(each["maxUnavailable"], each["selector"]) for each in budgets] == expected
+
+
+def test_its_pods_spread_over_zones_and_nodes(workload):
+    constraints = pod_of(workload)["topologySpreadConstraints"]
+    assert [(each["topologyKey"], each["labelSelector"]) for each in constraints] == [
+        ("topology.kubernetes.io/zone", workload["spec"]["selector"]),
+        ("kubernetes.io/hostname", workload["spec"]["selector"]),
+    ]
+
+
+def test_everything_that_it_mounts_exists(workload, stack):
+    volumes = pod_of(workload)["volumes"]
+    existing = {(each["kind"], each["metadata"]["name"]) for each in stack.manifests()}
+    wanted = {("ConfigMap", volume["configMap"]["name"]) for volume in volumes if "configMap" in volume}
+    wanted |= {("Secret", volume["secret"]["secretName"]) for volume in volumes if "secret" in volume}
+    wanted |= {
+        ("PersistentVolumeClaim", volume["persistentVolumeClaim"]["claimName"])
+        for volume in volumes
+        if "persistentVolumeClaim" in volume
+    }
+    assert wanted - existing == set()
+
+
+def test_every_mount_has_its_volume(workload, containers):
+    claims = workload["spec"].get("volumeClaimTemplates", [])
+    volumes = {each["name"] for each in pod_of(workload)["volumes"]} | {each["metadata"]["name"] for each in claims}
+    assert {mount["name"] for each in containers for mount in each["volumeMounts"]} == volumes
+
+
+@pytest.mark.parametrize("name", workloads(platform_of("prod")))
+def test_a_changed_file_rolls_the_pods_that_read_it_and_no_others(name, platform, with_other_files):
+    changed = files(platform, name) != files(with_other_files, name)
+    rolled = annotation(platform, name, "config") != annotation(with_other_files, name, "config")
+    assert rolled == changed
+
+
+@pytest.mark.parametrize("name", workloads(platform_of("prod")))
+def test_every_file_that_pods_read_has_a_change_above(name, platform, with_other_files):
+    before, after = files(platform, name), files(with_other_files, name)
+    only_secret = {text for each in json.loads(before) for text in each.values()} <= {"[secret]"}
+    assert only_secret or before != after, "add a setting that changes it to OTHER_FILES"
+
+
+@pytest.mark.parametrize("name", workloads(platform_of("prod")))
+def test_rotated_secrets_roll_the_pods(name, platform, with_other_secrets):
+    assert (annotation(platform, name, "rotation"), annotation(with_other_secrets, name, "rotation")) == ("0", "1")

@@ -1,0 +1,145 @@
+"""What a preview is compared with: the last applied state, and the program of another revision."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from infra.environments.preview import preview
+from infra.environments.preview.against import of_revision, of_state
+from infra.environments.preview.difference import difference
+from infra.environments.preview.stackfile import CHECKOUT
+from infra.errors import UserError
+
+SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
+ENCRYPTED = {SIGNATURE: SECRET, "ciphertext": "v1:CANARY"}
+
+
+@pytest.fixture
+def state(stacks, tmp_path):
+    """Writes the state that an `up` of the stack would leave, changed by `change`."""
+
+    def write(change=len):
+        resources = [
+            {"type": each.type, "urn": each.urn, "custom": each.custom, "inputs": _as_applied(each.inputs)}
+            for each in stacks["prod"].registrations
+        ]
+        change(resources)
+        file = tmp_path / "prod.json"
+        file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {"resources": resources}}}))
+        return file
+
+    return write
+
+
+def _as_applied(inputs):
+    """As the provider returns them: what was a Secret's `stringData` is `data`, encrypted as a whole."""
+    applied = {name: value for name, value in inputs.items() if name != "stringData"}
+    return applied | ({"data": ENCRYPTED} if inputs.get("kind") == "Secret" else {})
+
+
+def test_what_was_applied_does_not_differ(stacks, state):
+    assert difference(of_state("prod", state()), stacks["prod"].manifests) == ()
+
+
+def test_what_changed_since(stacks, state):
+    def change(resources):
+        (edge,) = [r for r in resources if r["urn"].endswith("Deployment::edge-nginx")]
+        edge["inputs"] = {**edge["inputs"], "spec": {**edge["inputs"]["spec"], "replicas": 9}}
+
+    (found,) = difference(of_state("prod", state(change)), stacks["prod"].manifests)
+    assert [(each.path, each.before) for each in found.changes] == [("spec.replicas", 9)]
+
+
+def test_what_is_being_deleted_is_not_there_any_more(stacks, state):
+    before = of_state("prod", state(lambda resources: resources.append({**resources[-1], "delete": True})))
+    assert before.keys() == stacks["prod"].manifests.keys()
+
+
+def test_ciphertext_of_the_state_is_not_shown(state):
+    assert "CANARY" not in json.dumps(of_state("prod", state()))
+
+
+@pytest.mark.parametrize("latest", [None, {}, {"resources": []}])
+def test_an_empty_state(tmp_path, latest):
+    file = tmp_path / "dev.json"
+    file.write_text(json.dumps({"version": 3, "checkpoint": {"latest": latest}}))
+    with pytest.raises(UserError, match=r"^dev: never deployed from here"):
+        of_state("dev", file)
+
+
+@pytest.mark.parametrize("name", [None, "missing.json"])
+def test_no_state(tmp_path, name):
+    with pytest.raises(UserError, match=r"^dev: never deployed from here"):
+        of_state("dev", tmp_path / name if name else None)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"checkpoint": 1}', '{"checkpoint": {"latest": [1]}}'])
+def test_a_broken_state(tmp_path, text):
+    file = tmp_path / "dev.json"
+    file.write_text(text)
+    with pytest.raises(UserError, match="not a Pulumi state file"):
+        of_state("dev", file)
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory):
+    """A checkout whose only revision has three nginx pods in each environment."""
+    root = tmp_path_factory.mktemp("repository")
+    for folder in ("infra", "policy"):
+        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in CHECKOUT.glob("Pulumi*.yaml"):
+        shutil.copy(file, root)
+    table = root / "infra" / "defaults.py"
+    text = table.read_text()
+    assert 'same("edge.replicas", 2)' in text
+    table.write_text(text.replace('same("edge.replicas", 2)', 'same("edge.replicas", 3)'))
+    (root / "Pulumi.dev.yaml").rename(root / "Pulumi.old.yaml")
+    _git(root, "init", "--quiet")
+    _git(root, "add", ".")
+    _git(root, "commit", "--quiet", "--message=Three")
+    return root
+
+
+def _git(root, *arguments):
+    author = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(root), *author, *arguments], check=True, capture_output=True)
+
+
+def test_the_program_of_a_revision_is_run(stacks, repository):
+    found = {each.key: each for each in difference(of_revision("prod", "HEAD", repository), stacks["prod"].manifests)}
+    changes = found["apps/v1/Deployment modelcard/edge-nginx"].changes
+    assert [(each.before, each.after) for each in changes if each.path == "spec.replicas"] == [(3, 2)]
+
+
+def test_a_preview_against_a_revision(repository):
+    comparison = preview("prod", repository, against="HEAD").comparison
+    assert comparison.with_what == "HEAD"
+    assert not comparison.stacks
+    assert "apps/v1/Deployment modelcard/edge-nginx" in {each.key for each in comparison.differences}
+
+
+@pytest.mark.parametrize("revision", ["nowhere", "--help", "HEAD:infra"])
+def test_a_revision_that_is_not_there(repository, revision):
+    with pytest.raises(UserError, match=f"^{revision}: neither a stack of this checkout nor a git revision: "):
+        of_revision("prod", revision, repository)
+
+
+def test_a_stack_that_the_revision_does_not_have(repository):
+    with pytest.raises(UserError, match=r"^HEAD: the program of that revision fails: Pulumi\.dev\.yaml: there"):
+        of_revision("dev", "HEAD", repository)
+
+
+def test_a_revision_without_a_preview(tmp_path):
+    _git(tmp_path, "init", "--quiet")
+    _git(tmp_path, "commit", "--quiet", "--allow-empty", "--message=Nothing")
+    with pytest.raises(UserError, match=r"^HEAD: that revision cannot be previewed: it has no infra/"):
+        of_revision("prod", "HEAD", tmp_path)
+
+
+def test_a_folder_without_git(tmp_path):
+    with pytest.raises(UserError, match=r"^HEAD: neither a stack of this checkout nor a git revision"):
+        of_revision("prod", "HEAD", tmp_path)

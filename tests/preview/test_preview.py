@@ -1,0 +1,174 @@
+"""The whole preview: what it says, in which forms, and what it never says."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from infra.environments.preview import preview, render_json, render_markdown, render_text, write_to
+from infra.environments.preview.manifests import HEADER
+from infra.environments.preview.stack_preview import checked, compare_stacks, render
+from infra.environments.preview.stackfile import CHECKOUT
+from infra.settings import Secrets, placeholder_secrets
+from policy.model import Finding
+from tests.conftest import STACKS, settings_of
+
+CANARY = "canary-7f3a9"
+
+
+@pytest.fixture(scope="module")
+def prod(stacks):
+    return checked(stacks["prod"], compare_stacks(stacks["dev"], stacks["prod"]))
+
+
+@pytest.mark.parametrize("stack", STACKS)
+def test_every_stack_is_in_order(stacks, stack):
+    assert checked(stacks[stack]).complaints == ()
+
+
+def test_the_tree_has_every_resource_below_its_component(stacks, prod):
+    lines = prod.tree.splitlines()
+    assert lines[0] == "modelcard-platform-prod"
+    assert len(lines) == len(stacks["prod"].registrations)
+    assert "│   ├── StatefulSet database-postgres  (protected)" in [line.replace("└", "├") for line in lines]
+
+
+def test_two_runs_say_the_same(prod):
+    again = checked(render("prod", settings_of("prod")), prod.comparison)
+    for form in (render_text, render_markdown, render_json):
+        assert form(again) == form(prod)
+
+
+def test_json_has_stable_keys(prod):
+    document = json.loads(render_json(prod))
+    assert list(document) == [
+        *("stack", "ok", "kubernetes", "problems", "policies"),
+        *("against", "differences", "explained", "unexplained", "tree", "manifests"),
+    ]
+    assert document["ok"] is True
+    assert document["manifests"] == prod.manifests
+
+
+def test_text_is_coloured_on_request_only(prod):
+    assert "\x1b[" not in render_text(prod)
+    assert "\x1b[32mprod: nothing to mend" in render_text(prod, colour=True)
+
+
+def test_between_stacks_nothing_is_replaced(prod):
+    text = render_text(prod)
+    assert "Against dev: " in text
+    assert "StatefulSet modelcard/database-postgres (differs)" in text
+    assert "(replaced)" not in text
+
+
+def test_against_an_earlier_self_effects_are_named(prod):
+    earlier = dataclasses.replace(prod.comparison, stacks=False, with_what="state")
+    before = dataclasses.replace(prod, comparison=earlier)
+    assert "± apps/v1/StatefulSet modelcard/database-postgres (replaced)" in render_text(before)
+    assert "- **replaced**: `apps/v1/StatefulSet modelcard/database-postgres`" in render_markdown(before)
+
+
+def test_changed_files_are_shown_line_by_line(prod):
+    assert "        -max_connections = 50\n" in render_text(prod)
+    assert "\n    +max_connections = 200\n" in render_markdown(prod)
+
+
+def test_markdown_says_why_settings_differ(prod):
+    assert "| `app.replicas.max` | 4 | 20 | dev serves a handful of people and pays for that |" in render_markdown(prod)
+
+
+def test_what_is_wrong_is_said_in_every_form(prod):
+    report = dataclasses.replace(prod.policies, findings=(Finding("some-rule", "some:Type::name", "a.b", "is wrong"),))
+    broken = dataclasses.replace(prod, problems=("v1/Pod x/y: does not fit",), policies=report)
+    assert not broken.ok
+    assert broken.complaints == ("v1/Pod x/y: does not fit", "some:Type::name a.b: is wrong [some-rule]")
+    for form in (render_text, render_markdown, render_json):
+        assert "v1/Pod x/y: does not fit" in form(broken)
+    assert render_text(broken).splitlines()[-1].startswith("prod: 2 things to mend (")
+
+
+def test_an_object_of_the_wrong_shape_is_a_problem_and_no_crash(stacks):
+    rendered = stacks["prod"]
+    broken = {
+        **rendered.manifests,
+        "v1/Service modelcard/edge-nginx": {"apiVersion": "v1", "kind": "Service", "spec": 1},
+    }
+    problems = checked(dataclasses.replace(rendered, manifests=broken)).problems
+    assert problems == ("v1/Service modelcard/edge-nginx: spec: 1 is not of type 'object', 'null'",)
+
+
+def test_a_certificate_of_somebody_else_is_in_order():
+    rendered = render("prod", settings_of("prod", edge={"tls_secret": "wildcard"}))
+    assert checked(rendered).problems == ()
+
+
+def test_secrets_are_in_no_output(stacks, tmp_path):
+    names = iter(range(100))
+    secrets = _with_canaries(placeholder_secrets(), names)
+    assert next(names) > len(Secrets.model_fields)
+    ours = render("prod", settings_of("prod", secrets=secrets))
+    result = checked(ours, compare_stacks(stacks["dev"], ours))
+    write_to(result.manifests, tmp_path)
+    files = [path.read_text() for path in tmp_path.rglob("*.yaml")]
+    everything = "\n".join([repr(ours), render_text(result), render_markdown(result), render_json(result), *files])
+    encoded = {base64.b64encode(b"x" * skip + CANARY.encode())[4 * (skip > 0) : -4].decode() for skip in range(3)}
+    assert not [text for text in (CANARY, *encoded) if text in everything]
+
+
+def _with_canaries(value, numbers):
+    if isinstance(value, dict):
+        return {key: _with_canaries(item, numbers) for key, item in value.items()}
+    return f"{CANARY}-{next(numbers)}"
+
+
+def test_files_hold_the_manifests(prod, tmp_path):
+    files = write_to(prod.manifests, tmp_path)
+    assert len(files) == len(prod.manifests)
+    assert tmp_path / "modelcard" / "deployment.apps_edge-nginx.yaml" in files
+    assert tmp_path / "cluster" / "namespace_modelcard.yaml" in files
+    found = [yaml.safe_load(path.read_text()) for path in files]
+    assert sorted(map(json.dumps, found)) == sorted(
+        json.dumps(yaml.safe_load(yaml.safe_dump(each))) for each in prod.manifests.values()
+    )
+
+
+def test_files_of_what_is_gone_are_removed_and_others_kept(prod, tmp_path):
+    (tmp_path / "mine.yaml").write_text("a: 1\n")
+    write_to(prod.manifests, tmp_path)
+    write_to({key: each for key, each in prod.manifests.items() if "Ingress" not in key}, tmp_path)
+    assert (tmp_path / "mine.yaml").exists()
+    assert not list(tmp_path.rglob("ingress*"))
+
+
+def test_files_of_other_clouds_resources(tmp_path):
+    (file,) = write_to({"aws:s3/bucket:Bucket backups": {"bucket": "x"}}, tmp_path)
+    assert (file.relative_to(tmp_path).as_posix(), file.read_text()) == (
+        "aws/bucket_backups.yaml",
+        f"{HEADER}bucket: x\n",
+    )
+
+
+def test_a_preview_needs_no_engine_cluster_or_credentials():
+    """In a process of its own: nothing on PATH, no home, no network address to ask."""
+    program = """if True:
+        import sys
+        from pathlib import Path
+        from infra.environments.preview import preview
+        print(preview("prod", Path(sys.argv[1])).ok, *(name in sys.modules for name in ("kubernetes", "typer", "rich")))
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", program, str(CHECKOUT)], env={"PATH": ""}, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.split() == ["True", "False", "False", "False"]
+
+
+def test_a_preview_of_the_checkout_against_a_stack():
+    result = preview("prod", CHECKOUT, against="dev")
+    assert result.comparison.with_what == "dev"
+    assert result.ok

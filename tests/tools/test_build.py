@@ -1,0 +1,164 @@
+"""The build of the pinned tools: what it takes from PATH, when it builds anew, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BUILD = Path(__file__).parents[2] / "tools" / "build.py"
+
+
+@pytest.fixture
+def build(tmp_path, monkeypatch):
+    """The module, with an empty `.tools`."""
+    specification = importlib.util.spec_from_file_location("tools_build", BUILD)
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    monkeypatch.setitem(sys.modules, "tools_build", module)
+    specification.loader.exec_module(module)
+    monkeypatch.setattr(module, "TARGET", tmp_path / ".tools")
+    return module
+
+
+@pytest.fixture
+def program(tmp_path, monkeypatch):
+    """Puts a program on an otherwise empty PATH that prints the text given."""
+    folder = tmp_path / "path"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+
+    def make(name: str, text: str, status: int = 0) -> Path:
+        file = folder / name
+        file.write_text(f"#!/bin/sh\n/bin/cat <<'END' >&2\n{text}\nEND\nexit {status}\n")
+        file.chmod(0o755)
+        return file
+
+    return make
+
+
+def tool(build, name: str):
+    return next(each for each in build.tools() if each.name == name)
+
+
+def test_the_python_packages_are_those_of_the_pinned_engine_and_provider(build):
+    assert importlib.metadata.version("pulumi") == tool(build, "pulumi").version
+    assert importlib.metadata.version("pulumi-kubernetes") == tool(build, "pulumi-resource-kubernetes").version
+
+
+def test_all_kubernetes_modules_are_of_one_release(build):
+    lines = (BUILD.parent / "go.mod").read_text().splitlines()
+    staging = {line.split(" v")[-1] for line in lines if line.startswith("\tk8s.io/") and "=>" in line}
+    assert staging == {"0" + tool(build, "kube-apiserver").version.removeprefix("1")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "taken"),
+    [
+        ("etcd", "etcd Version: {version}", True),
+        ("etcd", "etcd Version: {version}1", False),
+        ("etcd", "etcd Version: 1{version}", False),
+        ("kubectl", "Client Version: v1.33.99", True),
+        ("kubectl", "Client Version: v1.31.4", False),
+        ("pulumi", "v{version}", True),
+        ("pulumi", "v3.0.0", False),
+    ],
+)
+def test_a_tool_on_path_is_taken_at_the_pinned_version_only(build, program, name, text, taken):
+    wanted = tool(build, name)
+    file = program(name, text.format(version=wanted.version))
+    assert build.installed(wanted) == (file if taken else None)
+
+
+def test_a_tool_on_path_is_linked_and_said_so(build, program, monkeypatch):
+    monkeypatch.setattr(build, "tools", lambda: [build.Tool(**ETCD)])
+    file = program("etcd", "etcd Version: 3.6.4")
+    (build.TARGET / "bin").mkdir(parents=True)
+    assert build.build_all() == {"etcd": f"on PATH: {file}"}
+    assert (build.TARGET / "bin" / "etcd").resolve() == file
+
+
+ETCD = {"name": "etcd", "package": "./cmd/etcd", "version": "3.6.4", "version_command": ("--version",)}
+
+
+def test_nothing_is_built_twice_until_its_pins_change(build, monkeypatch):
+    built: list[str] = []
+    one = build.Tool(**ETCD)
+    monkeypatch.setattr(build, "tools", lambda: [one])
+    monkeypatch.setattr(build, "installed", lambda tool: None)
+    monkeypatch.setattr(build, "go_command", lambda: "go")
+    monkeypatch.setattr(build, "check_disk", lambda go: None)
+
+    def compile_tool(go, tool, progress):
+        built.append(tool.name)
+        (build.TARGET / "bin").mkdir(parents=True, exist_ok=True)
+        (build.TARGET / "bin" / tool.name).touch()
+
+    monkeypatch.setattr(build, "compile_tool", compile_tool)
+    build.TARGET.mkdir()
+    build.build_all()
+    assert build.build_all() == {"etcd": "up to date"}
+    monkeypatch.setattr(build, "tools", lambda: [build.Tool(**ETCD, flags=("-X main.other=1",))])
+    build.build_all()
+    assert built == ["etcd", "etcd"]
+
+
+def test_without_go_one_line_says_what_to_install(build, program, monkeypatch, capsys):
+    program("nothing", "")
+    monkeypatch.setattr(sys, "argv", ["build.py"])
+    assert build.main() == 1
+    assert capsys.readouterr().err == (
+        "tools: Go 1.24 or newer is needed to build the tools, and there is no `go` on PATH: install Go\n"
+    )
+
+
+def test_an_old_go_is_refused(build, program):
+    program("go", "")
+    with pytest.raises(build.BuildError, match=r"Go 1\.24 or newer is needed .*: upgrade it"):
+        build.go_command()
+
+
+def test_a_full_disk_is_said_before_a_build_starts(build, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: _Usage())
+    go = shutil.which("go")
+    assert go
+    with pytest.raises(build.BuildError, match="1.0 GiB free, a build from nothing needs"):
+        build.check_disk(go)
+
+
+class _Usage:
+    free = 2**30
+
+
+def test_a_disk_that_fills_up_while_building_is_one_line_and_leaves_no_binary(build, program):
+    go = program("go", "compile: writing output: write /cache/x: no space left on device", status=1)
+    build.TARGET.mkdir()
+    with pytest.raises(build.BuildError, match="etcd: .*no space left on device: free some space and run again"):
+        build.compile_tool(str(go), build.Tool(**ETCD), build.Progress(1))
+    assert not (build.TARGET / "bin").exists()
+
+
+def test_a_failed_build_shows_what_go_said(build, program):
+    go = program("go", "cmd/etcd/main.go:4:2: no required module provides package x", status=1)
+    build.TARGET.mkdir()
+    with pytest.raises(build.BuildError, match="no required module provides package x"):
+        build.compile_tool(str(go), build.Tool(**ETCD), build.Progress(1))
+
+
+def test_a_second_build_waits_for_the_first(build):
+    script = f"import sys; sys.path.insert(0, {str(BUILD.parent)!r}); import build, pathlib\n"
+    script += f"build.TARGET = pathlib.Path({str(build.TARGET)!r})\n"
+    script += "print('asked', flush=True)\nwith build.exclusive(): print('in')\n"
+    with build.exclusive():
+        other = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+        assert other.stdout is not None
+        assert other.stdout.readline() == "asked\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(0.3)
+    assert other.communicate(timeout=20)[0] == "in\n"
