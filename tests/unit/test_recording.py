@@ -1,5 +1,6 @@
 """Nothing that a test asserts may go unheard because it runs later, or is left over for the next test."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pulumi_kubernetes.core import v1 as core
 
 from infra.environments.recording import Registration, record
 
+ROOT = Path(__file__).parents[2]
 CANARY = """
 import pulumi
 from pulumi_kubernetes.core import v1 as core
@@ -28,15 +30,15 @@ def test_false_about_output():
 
 
 def test_a_false_assertion_inside_apply_fails_the_run(tmp_path: Path) -> None:
-    shutil.copy(Path(__file__).parents[1] / "conftest.py", tmp_path)
+    shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
     (tmp_path / "test_canary.py").write_text(CANARY)
 
     run = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
+        cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False,
     )  # fmt: skip
 
-    assert (run.returncode, "3 failed, 1 passed" in run.stdout) == (1, True), run.stdout
+    assert (run.returncode, "3 failed, 1 passed" in run.stdout) == (1, True), run.stdout + run.stderr
 
 
 def test_recordings_know_nothing_of_each_other() -> None:
