@@ -15,12 +15,18 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PACKAGES = "import pulumi, pulumi_kubernetes, pulumi_aws"
 # They load a module when something in it is first named; a program pays for the modules that it declares resources of.
-KUBERNETES = PACKAGES + """
+KUBERNETES = (
+    PACKAGES
+    + """
 kubernetes = pulumi_kubernetes
 kubernetes.apps.v1.Deployment, kubernetes.autoscaling.v2.HorizontalPodAutoscaler, kubernetes.core.v1.ConfigMap
 kubernetes.networking.v1.NetworkPolicy, kubernetes.policy.v1.PodDisruptionBudget, kubernetes.meta.v1.ObjectMetaArgs"""
-AWS = KUBERNETES + """
+)
+AWS = (
+    KUBERNETES
+    + """
 pulumi_aws.iam.Role, pulumi_aws.kms.Key, pulumi_aws.s3.Bucket"""
+)
 ENGINE = """
 from infra.environments.engine import Engine, Operation
 from infra.environments.workspace import workspace

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.autoscaling import v2 as autoscaling
-from pulumi_kubernetes.core import v1 as core
 
 from infra.kube import network
 from infra.kube.component import Component
@@ -55,7 +54,7 @@ class App(Component):
         }
         config = self.config_map("config", {"ca.crt": args.authority})
         secret = self.secret("secrets", {"mcg_database_url": args.database_url, "mcg_cache_url": args.cache_url})
-        uploads = self._uploads_claim(args)
+        uploads = self.claim("uploads", args.uploads, access_mode=args.uploads.access_mode, protect=args.protect)
         self.deployment(
             WORKLOAD,
             Pod(
@@ -105,18 +104,6 @@ class App(Component):
         # The registries of models, experiments and code that cards refer to.
         self.policy(f"{WORKLOAD.name}-to-internet", network.egress_to_internet(WORKLOAD))
         self.finish(host=self.host)
-
-    def _uploads_claim(self, args: AppArgs) -> core.PersistentVolumeClaim:
-        return core.PersistentVolumeClaim(
-            f"{self.name}-uploads",
-            metadata=self.metadata(f"{self.name}-uploads"),
-            spec=core.PersistentVolumeClaimSpecArgs(
-                access_modes=[args.uploads.access_mode],
-                storage_class_name=args.uploads.storage_class,
-                resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(args.uploads.size)}),
-            ),
-            opts=self.keeping(protect=args.protect),
-        )
 
     def _autoscaler(self, args: AppArgs) -> None:
         autoscaling.HorizontalPodAutoscaler(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from importlib.resources import files as package_files
 
 import pulumi
-from pulumi_kubernetes.core import v1 as core
-from pulumi_kubernetes.meta import v1 as meta
 
 from infra.kube.component import Component
 from infra.kube.identity import Workload
@@ -71,6 +69,7 @@ class Database(Component):
         config = self.config_map("config", files)
         secret = self.secret("auth", {"admin-password": args.admin_password, "password": args.password})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
+        data = self.claim("data", args.storage, access_mode="ReadWriteOnce", protect=args.protect)
         mounts: list[Mount] = [
             FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
             FromConfigMap(path="/etc/passwd", config_map=config.metadata.name, volume="config", key="passwd"),
@@ -80,7 +79,7 @@ class Database(Component):
             Scratch(path="/tmp", volume="tmp", size="64Mi"),
             # PostgreSQL's dynamic shared memory; the runtime's own /dev/shm is 64 MiB, too small for parallel queries.
             Scratch(path="/dev/shm", volume="shm", size=f"{args.resources.memory_limit.share(25)}Mi", memory=True),
-            FromClaim(path=VOLUME, volume="data"),
+            FromClaim(path=VOLUME, volume="data", claim=data.metadata.name),
         ]
         ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={USER_NAME}")
         self.service(WORKLOAD, ports={"postgres": PORT}, headless=True)
@@ -121,7 +120,6 @@ class Database(Component):
                 grace=120,
             ),
             service=WORKLOAD.name,
-            claims=[self._claim(args.storage)],
             config=files,
             rollout=args.rollout,
             protect=args.protect,
@@ -133,18 +131,6 @@ class Database(Component):
             )
         )
         self.finish(url=self.url)
-
-    def _claim(self, storage: Storage) -> core.PersistentVolumeClaimArgs:
-        return core.PersistentVolumeClaimArgs(
-            api_version="v1",
-            kind="PersistentVolumeClaim",
-            metadata=meta.ObjectMetaArgs(name="data", labels=WORKLOAD.labels),
-            spec=core.PersistentVolumeClaimSpecArgs(
-                access_modes=["ReadWriteOnce"],
-                storage_class_name=storage.storage_class,
-                resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
-            ),
-        )
 
 
 # TLS only; the superuser only from inside the pod.

@@ -47,7 +47,7 @@ def rotate(workspace: Workspace, settings: Settings, *, authority: bool) -> int:
     if KEY not in config:
         raise UserError(f"{workspace.stack_file}: secrets are missing: run `mcenv secrets init {workspace.stack}`")
     present = json.loads(workspace.pulumi("config", "get", KEY).stdout)
-    _write(workspace, generate(settings, authority=None if authority else present["authority"]))
+    _write(workspace, generate(settings, authority=None if authority else present.get("authority")))
     rotation = settings.rotation + 1
     workspace.pulumi("config", "set", ROTATION, str(rotation))
     return rotation

@@ -14,6 +14,7 @@ from pulumi_kubernetes.policy import v1 as policy
 from infra.kube import network
 from infra.kube.identity import Tier, Workload
 from infra.kube.pods import Pod, Rollout, config_hash, pod_template
+from infra.settings import Storage
 
 PREFIX = "modelcard:platform"
 
@@ -105,18 +106,31 @@ class Component(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self.children, rollout.options),
         )
 
+    def claim(self, what: str, storage: Storage, *, access_mode: str, protect: bool) -> core.PersistentVolumeClaim:
+        """A volume that outlives every pod. An object of its own: a StatefulSet's claim template can never grow."""
+        name = f"{self.name}-{what}"
+        return core.PersistentVolumeClaim(
+            name,
+            metadata=self.metadata(name),
+            spec=core.PersistentVolumeClaimSpecArgs(
+                access_modes=[access_mode],
+                storage_class_name=storage.storage_class,
+                resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
+            ),
+            opts=self.keeping(protect=protect),
+        )
+
     def stateful_set(
         self,
         workload: Workload,
         pod: Pod,
         *,
         service: pulumi.Input[str],
-        claims: Sequence[core.PersistentVolumeClaimArgs],
         config: Mapping[str, str],
         rollout: Rollout,
         protect: bool,
     ) -> apps.StatefulSet:
-        """One pod with volumes of its own, which stay when it goes."""
+        """One pod at a time with a name of its own, so that two never write to one volume."""
         return apps.StatefulSet(
             workload.name,
             metadata=self.metadata(workload.name),
@@ -124,11 +138,7 @@ class Component(pulumi.ComponentResource):
                 replicas=1,
                 service_name=service,
                 selector=meta.LabelSelectorArgs(match_labels=workload.selector),
-                persistent_volume_claim_retention_policy=apps.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
-                    when_deleted="Retain", when_scaled="Retain"
-                ),
                 revision_history_limit=5,
-                volume_claim_templates=list(claims),
                 template=self._template(workload, pod, config, rollout),
             ),
             opts=pulumi.ResourceOptions.merge(self.keeping(protect=protect), rollout.options),

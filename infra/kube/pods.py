@@ -53,11 +53,11 @@ class Scratch:
 
 @dataclass(frozen=True, kw_only=True)
 class FromClaim:
-    """A volume that outlives the pod. `claim` is None for a StatefulSet's own claim template of the same name."""
+    """A volume that outlives the pod."""
 
     path: str
     volume: str
-    claim: pulumi.Input[str] | None = None
+    claim: pulumi.Input[str]
 
 
 Mount = FromConfigMap | FromSecret | Scratch | FromClaim
@@ -136,7 +136,6 @@ def pod_template(
 ) -> core.PodTemplateSpecArgs:
     """The template of a Deployment or StatefulSet."""
     mounts = {mount.volume: mount for container in (*pod.before, pod.main) for mount in container.mounts}
-    volumes = [volume for mount in mounts.values() if (volume := _volume(mount)) is not None]
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(labels=workload.labels, annotations=dict(annotations)),
         spec=core.PodSpecArgs(
@@ -156,7 +155,7 @@ def pod_template(
             affinity=_apart(workload),
             init_containers=[_container(container) for container in pod.before] or None,
             containers=[_container(pod.main)],
-            volumes=volumes,
+            volumes=[_volume(mount) for mount in mounts.values()],
         ),
     )
 
@@ -215,7 +214,7 @@ def _drain(seconds: int) -> core.LifecycleArgs:
     return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=seconds)))
 
 
-def _volume(mount: Mount) -> core.VolumeArgs | None:
+def _volume(mount: Mount) -> core.VolumeArgs:
     match mount:
         case FromConfigMap():
             return core.VolumeArgs(
@@ -232,10 +231,8 @@ def _volume(mount: Mount) -> core.VolumeArgs | None:
                     size_limit=mount.size, medium="Memory" if mount.memory else None
                 ),
             )
-        case FromClaim(claim=None):
-            return None
-        case FromClaim(claim=claim):
-            source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=claim or "")
+        case FromClaim():
+            source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim)
             return core.VolumeArgs(name=mount.volume, persistent_volume_claim=source)
 
 

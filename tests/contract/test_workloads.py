@@ -169,8 +169,7 @@ def test_everything_that_it_mounts_exists(workload, stack):
 
 
 def test_every_mount_has_its_volume(workload, containers):
-    claims = workload["spec"].get("volumeClaimTemplates", [])
-    volumes = {each["name"] for each in pod_of(workload)["volumes"]} | {each["metadata"]["name"] for each in claims}
+    volumes = {each["name"] for each in pod_of(workload)["volumes"]}
     assert {mount["name"] for each in containers for mount in each["volumeMounts"]} == volumes
 
 

@@ -152,7 +152,6 @@ BROKEN = {
     ),
     "account": (APP, ("spec", "template", "spec", "serviceAccountName"), "x", "there is no ServiceAccount x"),
     "mount": (APP, ("spec", "template", "spec", "volumes"), [], "app: volumeMounts: there is no volume authority"),
-    "claim template": (DATABASE, ("spec", "volumeClaimTemplates"), [], "volumeMounts: there is no volume data"),
     "namespace": (CACHE, ("metadata", "namespace"), "x", f"{CACHE}: metadata.namespace: the stack has no namespace x"),
 }
 

@@ -67,8 +67,8 @@ EFFECTS = {
     "several addresses": (lambda o: spec(o, SERVICE).update(clusterIPs=["None"]), "spec.clusterIPs", Effect.UPDATED),
     "set's service": (lambda o: spec(o, DATABASE).update(serviceName="x"), "spec.serviceName", Effect.REPLACED),
     "set's claim": (
-        lambda o: spec(o, DATABASE)["volumeClaimTemplates"][0]["spec"]["resources"]["requests"].update(storage="900Gi"),
-        "spec.volumeClaimTemplates[data].spec.resources.requests.storage",
+        lambda o: spec(o, DATABASE).update(volumeClaimTemplates=[{"metadata": {"name": "data"}}]),
+        "spec.volumeClaimTemplates",
         Effect.REPLACED,
     ),
     "storage class": (lambda o: spec(o, CLAIM).update(storageClassName="x"), "spec.storageClassName", Effect.REPLACED),

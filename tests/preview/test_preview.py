@@ -70,8 +70,8 @@ def test_between_stacks_nothing_is_replaced(prod):
 def test_against_an_earlier_self_effects_are_named(prod):
     earlier = dataclasses.replace(prod.comparison, stacks=False, with_what="state")
     before = dataclasses.replace(prod, comparison=earlier)
-    assert "± apps/v1/StatefulSet modelcard/database-postgres (replaced)" in render_text(before)
-    assert "- **replaced**: `apps/v1/StatefulSet modelcard/database-postgres`" in render_markdown(before)
+    assert "± v1/PersistentVolumeClaim modelcard/app-uploads (replaced)" in render_text(before)
+    assert "- **replaced**: `v1/PersistentVolumeClaim modelcard/app-uploads`" in render_markdown(before)
 
 
 def test_changed_files_are_shown_line_by_line(prod):

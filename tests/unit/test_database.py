@@ -59,16 +59,13 @@ def test_every_file_that_it_names_is_mounted(platform):
     assert files | {conf["unix_socket_directories"].strip("'")} <= mounts
 
 
-def test_its_data_is_on_a_claim_of_its_own(platform):
+def test_its_data_is_on_a_claim_that_can_grow(platform):
     stateful_set = platform.one("v1:StatefulSet", "database-postgres")
-    (claim,) = stateful_set["spec"]["volumeClaimTemplates"]
+    claim = platform.one("v1:PersistentVolumeClaim", "database-data")
     assert claim["spec"] == {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "200Gi"}}}
-    assert claim["metadata"]["name"] in {mount["name"] for mount in container_of(stateful_set)["volumeMounts"]}
-
-
-def test_the_claim_stays_when_the_set_goes(each_platform):
-    stateful_set = each_platform.one("v1:StatefulSet", "database-postgres")["spec"]
-    assert set(stateful_set["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}
+    assert "volumeClaimTemplates" not in stateful_set["spec"]
+    volumes = {volume["name"]: volume for volume in pod_of(stateful_set)["volumes"]}
+    assert volumes["data"]["persistentVolumeClaim"] == {"claimName": claim["metadata"]["name"]}
 
 
 @pytest.mark.parametrize(("stack", "protected"), [("local", False), ("dev", False), ("prod", True)])
@@ -78,8 +75,13 @@ def test_what_holds_data_is_protected_in_prod_only(stack, protected):
         for each in platform_of(stack).registrations
         if each.protect and each.retain_on_delete
     }
-    data = [("Namespace", "modelcard"), ("StatefulSet", "database-postgres"), ("PersistentVolumeClaim", "app-uploads")]
-    assert kept == (set(data) if protected else set())
+    data = {
+        ("Namespace", "modelcard"),
+        ("StatefulSet", "database-postgres"),
+        ("PersistentVolumeClaim", "database-data"),
+        ("PersistentVolumeClaim", "app-uploads"),
+    }
+    assert kept == (data if protected else set())
 
 
 def test_the_data_folder_is_below_the_volume(platform):
