@@ -147,7 +147,9 @@ class Component(pulumi.ComponentResource):
     def _template(
         self, workload: Workload, pod: Pod, config: Mapping[str, str], rollout: Rollout
     ) -> core.PodTemplateSpecArgs:
-        annotations = {"modelcard/config": config_hash(config), "modelcard/rotation": str(rollout.rotation)}
+        annotations = {"modelcard/config": config_hash(config)}
+        if pod.reads_secrets:
+            annotations["modelcard/rotation"] = str(rollout.rotation)
         return pod_template(workload, pod, account=self.account(workload).metadata.name, annotations=annotations)
 
     def keeping(self, *, protect: bool) -> pulumi.ResourceOptions:

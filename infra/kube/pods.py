@@ -89,6 +89,13 @@ class Pod:
     before: Sequence[Container] = ()
     grace: int = 30
 
+    @property
+    def reads_secrets(self) -> bool:
+        """Whether it must be replaced when the secrets are."""
+        return any(
+            isinstance(mount, FromSecret) for container in (*self.before, self.main) for mount in container.mounts
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:

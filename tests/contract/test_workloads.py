@@ -188,5 +188,7 @@ def test_every_file_that_pods_read_has_a_change_above(name, platform, with_other
 
 
 @pytest.mark.parametrize("name", workloads(platform_of("prod")))
-def test_rotated_secrets_roll_the_pods(name, platform, with_other_secrets):
-    assert (annotation(platform, name, "rotation"), annotation(with_other_secrets, name, "rotation")) == ("0", "1")
+def test_rotated_secrets_roll_the_pods_that_read_them_and_no_others(name, platform, with_other_secrets):
+    reads = any("secret" in volume for volume in pod_of(workloads(platform)[name])["volumes"])
+    templates = [workloads(each)[name]["spec"]["template"] for each in (platform, with_other_secrets)]
+    assert (templates[0] != templates[1]) == reads
