@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from infra.program import program
 from infra.settings import PROJECT
 
 Progress = Callable[[str], None]
+REMINDER = 5.0
 
 
 class Operation(StrEnum):
@@ -99,7 +101,7 @@ class Engine:
             self._unlock(stack)
         listener = Listener(operation, progress)
         started = time.monotonic()
-        with self._clear_errors(listener):
+        with self._clear_errors(listener), listener.reminding():
             match operation:
                 case Operation.UP:
                     result = stack.up(on_event=listener, policy_packs=self._packs(), color="never", show_secrets=False)
@@ -153,12 +155,34 @@ class Listener:
         self.outcome = Outcome(operation=operation)
         self.complaints: dict[str, list[str]] = {}
         self._progress = progress
+        self._pending: dict[str, str] = {}
+
+    @contextmanager
+    def reminding(self) -> Iterator[None]:
+        """While the block runs, tells every few seconds what is waited for."""
+        done = threading.Event()
+
+        def remind() -> None:
+            while not done.wait(REMINDER):
+                if waiting := sorted(self._pending.values()):
+                    self._progress(f"waiting for {', '.join(waiting)}")
+
+        reminder = threading.Thread(target=remind, daemon=True)
+        reminder.start()
+        try:
+            yield
+        finally:
+            done.set()
+            reminder.join()
 
     def __call__(self, event: events.EngineEvent) -> None:
         """Takes one event."""
         if event.resource_pre_event:
             self._change(event.resource_pre_event.metadata)
+        elif event.res_op_failed_event:
+            self._pending.pop(event.res_op_failed_event.metadata.urn, None)
         elif event.res_outputs_event:
+            self._pending.pop(event.res_outputs_event.metadata.urn, None)
             self._refreshed(event.res_outputs_event.metadata)
         elif event.policy_event:
             self._policy(event.policy_event)
@@ -182,6 +206,7 @@ class Listener:
             properties=tuple(sorted(step.detailed_diff or step.diffs or ())),
         )
         self.outcome.changes.append(change)
+        self._pending[step.urn] = change.name
         self._progress(str(change))
 
     def _refreshed(self, step: events.StepEventMetadata) -> None:
