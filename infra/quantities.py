@@ -88,7 +88,7 @@ class Image(_Text):
     __slots__ = ()
     pattern = (
         r"[a-z0-9.-]+\.[a-z]+(:[0-9]+)?(/[a-z0-9._-]+)+"
-        r"(:[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
+        r"(:v?[0-9][A-Za-z0-9._-]*(@sha256:[0-9a-f]{64})?|@sha256:[0-9a-f]{64})"
     )
     example = "an image with its registry and a version tag or digest, such as docker.io/library/redis:7.4.5"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -52,7 +51,6 @@ class Outcome:
 
     operation: Operation
     seconds: float = 0.0
-    counts: Counter[str] = field(default_factory=Counter)
     changes: list[Change] = field(default_factory=list)
     outputs: dict[str, object] = field(default_factory=dict)
 
@@ -81,7 +79,7 @@ class Engine:
             if space.kubeconfig:
                 # The program runs in this process, where the Kubernetes SDK reads the variable as the provider does.
                 os.environ["KUBECONFIG"] = space.kubeconfig
-            command = automation.PulumiCommand(str(pulumi_command(space.root).parent.parent), skip_version_check=True)
+            command = automation.PulumiCommand(str(pulumi_command(space.root).parent.parent))
             options = automation.LocalWorkspaceOptions(
                 work_dir=str(space.project), env_vars=dict(space.environment), pulumi_command=command
             )
@@ -147,7 +145,7 @@ def _streams(text: str) -> str:
 
 
 class Listener:
-    """Follows the engine's events: counts, tells and keeps what matters."""
+    """Follows the engine's events: tells and keeps what matters."""
 
     QUIET = frozenset({"same", "read", "refresh"})
 
@@ -188,37 +186,24 @@ class Listener:
             self._policy(event.policy_event)
         elif event.diagnostic_event:
             self._diagnostic(event.diagnostic_event)
-        elif event.summary_event:
-            self.outcome.counts.update({str(key): count for key, count in event.summary_event.resource_changes.items()})
 
     def report(self) -> str:
         """All complaints, one line each: what, where."""
         return "\n".join(f"{where}: {text}" for where, texts in self.complaints.items() for text in texts)
 
     def _change(self, step: events.StepEventMetadata) -> None:
-        operation = step.op.value
-        if operation in self.QUIET or step.type.startswith(("pulumi:", "modelcard:")):
-            return
-        change = Change(
-            operation=operation,
-            type=step.type,
-            name=_name(step.urn),
-            properties=tuple(sorted(step.detailed_diff or step.diffs or ())),
-        )
-        self.outcome.changes.append(change)
-        self._pending[step.urn] = change.name
-        self._progress(str(change))
+        if step.op.value not in self.QUIET and not step.type.startswith(("pulumi:", "modelcard:")):
+            self._pending[step.urn] = _name(step.urn)
+            self._tell(step)
 
     def _refreshed(self, step: events.StepEventMetadata) -> None:
-        """What a refresh found: its steps are told afterwards, with what the cluster has."""
-        if self.outcome.operation is not Operation.REFRESH or step.op.value not in {"update", "delete"}:
-            return
-        change = Change(
-            operation=step.op.value,
-            type=step.type,
-            name=_name(step.urn),
-            properties=tuple(sorted(step.detailed_diff or step.diffs or ())),
-        )
+        # A refresh knows what it found only afterwards.
+        if self.outcome.operation is Operation.REFRESH and step.op.value in {"update", "delete"}:
+            self._tell(step)
+
+    def _tell(self, step: events.StepEventMetadata) -> None:
+        properties = tuple(sorted(step.detailed_diff or step.diffs or ()))
+        change = Change(operation=step.op.value, type=step.type, name=_name(step.urn), properties=properties)
         self.outcome.changes.append(change)
         self._progress(str(change))
 

@@ -67,6 +67,14 @@ def test_another_form_is_refused_with_the_right_one(kind: type[Memory], text: st
     assert str(refused.value) == f"{text!r} is not {kind.example}"
 
 
-@pytest.mark.parametrize("image", ["docker.io/library/redis:7.4.5", f"ghcr.io/a/b@{DIGEST}", f"r.io:5000/a:1@{DIGEST}"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker.io/library/redis:7.4.5",
+        "quay.io/prometheus/prometheus:v3.13.2",
+        f"ghcr.io/a/b@{DIGEST}",
+        f"r.io:5000/a:1@{DIGEST}",
+    ],
+)
 def test_an_image_is_pinned_by_version_or_digest(image: str) -> None:
     assert Image.parse(image) == image
