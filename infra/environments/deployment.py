@@ -16,10 +16,10 @@ from kubernetes import client, config
 from infra.environments import secrets
 from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
 from infra.environments.local.cluster import LocalCluster
-from infra.environments.preview import preview
+from infra.environments.preview import preview, stackfile
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import PROJECT, Settings, SettingsError, parse, placeholder_secrets
+from infra.settings import Settings, SettingsError
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5
@@ -59,8 +59,7 @@ def cluster_of(space: Workspace) -> LocalCluster | None:
 
 def settings_of(space: Workspace) -> Settings:
     """The stack's settings, with secrets in their encrypted place only."""
-    values = {key.partition(":")[2]: value for key, value in space.config().items() if key.startswith(f"{PROJECT}:")}
-    return parse({**values, "secrets": placeholder_secrets()}, file=str(space.stack_file.name))
+    return stackfile.read(space.project, space.stack)
 
 
 def up(space: Workspace, progress: Progress) -> Outcome:
@@ -75,10 +74,10 @@ def up(space: Workspace, progress: Progress) -> Outcome:
             # A new cluster holds nothing of what an old state says.
             shutil.rmtree(space.project.parent / "state", ignore_errors=True)
             (space.project.parent / "state").mkdir()
+    reachable(space)
     engine = Engine(space)
     engine.select()
     _have_secrets(space, progress)
-    reachable(space)
     progress("deploying")
     try:
         return engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
