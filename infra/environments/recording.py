@@ -7,7 +7,7 @@ import contextvars
 import functools
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import json_format
@@ -28,12 +28,16 @@ _types._types_from_py_properties = functools.cache(_types._types_from_py_propert
 
 @dataclass(frozen=True, kw_only=True)
 class Registration:
-    """One resource as the engine would have been told of it. Secret values are masked, their keys are kept."""
+    """One resource as the engine would have been told of it. Secret values are masked, their keys are kept.
+
+    `unmasked` is for the policies, which must see what they forbid and quote no value.
+    """
 
     type: str
     name: str
     parent: str
     inputs: Mapping[str, Any]
+    unmasked: Mapping[str, Any] = field(repr=False)
     custom: bool
     protect: bool
     retain_on_delete: bool
@@ -56,12 +60,14 @@ class Recording(mocks.MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
         """Remembers the request, masked, and answers as the mocks do."""
         response = super().RegisterResource(request)  # type: ignore[no-untyped-call] # Pulumi's mocks have no types
+        inputs = json_format.MessageToDict(request.object)
         self.registrations.append(
             Registration(
                 type=request.type,
                 name=request.name,
                 parent=request.parent,
-                inputs=masked(json_format.MessageToDict(request.object)),
+                inputs=masked(inputs),
+                unmasked=inputs,
                 custom=request.custom,
                 protect=request.protect,
                 retain_on_delete=request.retainOnDelete,

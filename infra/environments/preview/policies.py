@@ -12,5 +12,5 @@ from policy.model import Resource
 
 def check(registrations: Iterable[Registration], *, today: date | None = None) -> runner.Report:
     """What the policies say about these resources."""
-    resources = [Resource(each.type, each.name, each.inputs) for each in registrations if each.custom]
+    resources = [Resource(each.type, each.name, each.unmasked) for each in registrations if each.custom]
     return runner.check(resources, today=today or datetime.now(tz=UTC).date())
