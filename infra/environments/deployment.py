@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,13 +17,15 @@ from kubernetes import client, config
 from infra.environments import secrets
 from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
 from infra.environments.local.cluster import LocalCluster
+from infra.environments.local.waiting import wait_until
 from infra.environments.preview import preview, stackfile
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import Settings, SettingsError
+from infra.settings import PROJECT, Settings, SettingsError
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5
+STRAY_TIMEOUT = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,7 @@ def up(space: Workspace, progress: Progress) -> Outcome:
             # A new cluster holds nothing of what an old state says.
             shutil.rmtree(space.project.parent / "state", ignore_errors=True)
             (space.project.parent / "state").mkdir()
+        _mend_state(space, progress)
     reachable(space)
     engine = Engine(space)
     engine.select()
@@ -185,9 +189,36 @@ def _have_secrets(space: Workspace, progress: Progress) -> None:
         secrets.initialise(space, settings_of(space))
 
 
+def _mend_state(space: Workspace, progress: Progress) -> None:
+    """Puts back Pulumi's own copy of a state whose writing was cut off; the engine adopts what it does not know."""
+    state = space.project.parent / "state" / ".pulumi" / "stacks" / PROJECT / f"{space.stack}.json"
+    copy = state.with_name(f"{state.name}.bak")
+    if copy.exists() and not _whole(state) and _whole(copy):
+        progress("the state was cut off by a killed run: going on from the copy before it")
+        shutil.copy(copy, state)
+
+
+def _whole(state: Path) -> bool:
+    try:
+        return bool(json.loads(state.read_text()))
+    except (OSError, ValueError):
+        return False
+
+
 def _end_strays(space: Workspace) -> None:
     """Ends engines that outlived a killed run; they work in the project's folder and in no other."""
+    for end in (signal.SIGTERM, signal.SIGKILL):  # the first lets an engine write down what it has done
+        for process in _strays(space):
+            with suppress(ProcessLookupError):
+                os.kill(process, end)
+        if wait_until(lambda: not _strays(space), timeout=STRAY_TIMEOUT):
+            return
+
+
+def _strays(space: Workspace) -> list[int]:
+    found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cwd").readlink() == space.project and (process / "exe").readlink().name.startswith("pulumi"):
-                os.kill(int(process.name), signal.SIGKILL)
+                found.append(int(process.name))
+    return found

@@ -172,14 +172,30 @@ def test_a_wrong_passphrase_is_one_clear_line(live):
     assert live.up().changes == []
 
 
+def state_of(live) -> Path:
+    return live.folder / "state" / ".pulumi" / "stacks" / "modelcard-platform" / "local.json"
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_a_state_that_a_killed_run_cut_off_is_mended_from_the_copy_before_it(live, kept):
+    file = state_of(live)
+    assert Path(f"{file}.bak").exists()
+    file.write_text(file.read_text()[:kept])
+    live.up()
+    assert "the state was cut off" in "\n".join(live.told)
+    assert live.up().changes == []
+
+
 def test_a_corrupt_state_file_is_one_clear_line(live):
-    file = live.folder / "state" / ".pulumi" / "stacks" / "modelcard-platform" / "local.json"
+    file = state_of(live)
     right = file.read_text()
     file.write_text(right[: len(right) // 2])
+    copy = Path(f"{file}.bak").rename(live.folder / "copy")
     try:
         with pytest.raises(UserError, match=r"the state of local cannot be read .*backups"):
             live.up()
     finally:
+        copy.rename(f"{file}.bak")
         file.write_text(right)
     assert live.up().changes == []
 
