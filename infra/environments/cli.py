@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from infra.environments.workspace import LOCAL, ROOT, applied, exclusive, workspace
+from infra.environments.workspace import LOCAL, ROOT, exclusive, workspace
 from infra.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ def preview_command(
 
     folder, state = ROOT, None
     if against == "state":
-        folder, state = applied(stack)
+        space = workspace(stack)
+        folder, state = space.project, space.state_file
     result = preview(stack, folder, against=against, state_file=state)
     if out is not None:
         write_to(result.manifests, out)

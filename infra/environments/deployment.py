@@ -21,7 +21,7 @@ from infra.environments.local.waiting import wait_until
 from infra.environments.preview import preview, stackfile
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import PROJECT, Settings, SettingsError
+from infra.settings import Settings, SettingsError
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5
@@ -191,7 +191,9 @@ def _have_secrets(space: Workspace, progress: Progress) -> None:
 
 def _mend_state(space: Workspace, progress: Progress) -> None:
     """Puts back Pulumi's own copy of a state whose writing was cut off; the engine adopts what it does not know."""
-    state = space.project.parent / "state" / ".pulumi" / "stacks" / PROJECT / f"{space.stack}.json"
+    state = space.state_file
+    if state is None:
+        return
     copy = state.with_name(f"{state.name}.bak")
     if copy.exists() and not _whole(state) and _whole(copy):
         progress("the state was cut off by a killed run: going on from the copy before it")

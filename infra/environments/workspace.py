@@ -45,6 +45,15 @@ class Workspace:
         """What the Kubernetes provider will read, if the environment says so."""
         return self.environment.get("KUBECONFIG")
 
+    @property
+    def state_file(self) -> Path | None:
+        """Where the backend keeps the state, if that is a file of this computer."""
+        backend = self.environment.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
+        if not backend.startswith("file://"):
+            return None
+        folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "stacks" / PROJECT
+        return folder / f"{self.stack}.json"
+
     def config(self) -> dict[str, Any]:
         """The `config` section of the stack file as it is, secrets encrypted."""
         document = yaml.safe_load(self.stack_file.read_text()) or {}
@@ -140,16 +149,6 @@ def _tools_environment(root: Path) -> dict[str, str]:
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         **({"KUBECONFIG": str(Path(os.environ["KUBECONFIG"]).resolve())} if "KUBECONFIG" in os.environ else {}),
     }
-
-
-def applied(stack: str, root: Path = ROOT) -> tuple[Path, Path | None]:
-    """The folder whose stack file was last deployed, and the state that is kept as a file, if it is."""
-    space = workspace(stack, root)
-    backend = space.environment.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
-    if not backend.startswith("file://"):
-        return space.project, None
-    file = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "stacks" / PROJECT / f"{stack}.json"
-    return space.project, file
 
 
 @contextmanager
