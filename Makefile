@@ -45,6 +45,7 @@ lock: ## Compile requirements/*.txt from pyproject.toml
 	@$(PYTHON) -m venv build/lock && build/lock/bin/pip install --quiet uv
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --group dev pyproject.toml -o requirements/dev.txt
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt pyproject.toml -o requirements/runtime.txt
+	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt --group app -o requirements/app.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 
 .venv/installed: requirements/dev.txt

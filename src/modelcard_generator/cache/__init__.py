@@ -1,0 +1,1 @@
+"""Redis as a cache: nothing depends on it but speed."""

@@ -1,0 +1,1 @@
+"""Model cards: what a description may say, and how it is written."""
