@@ -39,6 +39,8 @@ TABLE: tuple[Row, ...] = (
     same("rotation", 0),
 
     same("app.image", "docker.io/terragonlabs/modelcard-generator:1.0.0"),
+    # Processes of one pod; a process uses one core at most, and the limit is two.
+    same("app.workers", 2),
     Row("app.replicas.min", 3, 2, 3, SMALLER),
     Row("app.replicas.max", 20, 4, 20, SMALLER),
     Row("app.resources.cpu_request", "500m", "100m", "500m", SMALLER),

@@ -23,6 +23,8 @@ from infra.quantities import BucketName, Count, Cpu, Host, Image, Label, Memory,
 PROJECT = "modelcard-platform"
 MASK = "[secret]"
 Secret = Annotated[SecretStr, Field(min_length=1)]
+# Connections for PostgreSQL's superuser (3: superuser_reserved_connections), exporters, backups and people.
+RESERVED_CONNECTIONS = 20
 # Settings of one section, of which the first must not exceed the second.
 ORDERED = (("min", "max"), ("cpu_request", "cpu_limit"), ("memory_request", "memory_limit"))
 
@@ -91,6 +93,7 @@ class App(Section):
     """The Model Card Generator itself."""
 
     image: Image
+    workers: Count
     replicas: Replicas
     resources: Resources
     autoscaling: Autoscaling
@@ -210,6 +213,11 @@ def from_engine() -> Settings:
     return parse(config, file=f"Pulumi.{stack}.yaml")
 
 
+def connections_per_worker(max_connections: int, replicas: int, workers: int) -> int:
+    """What each process of the application may open, with every pod there is and one more during a rollout."""
+    return (max_connections - RESERVED_CONNECTIONS) // ((replicas + 1) * workers)
+
+
 def placeholder_secrets() -> dict[str, Any]:
     """Stands for a stack's secrets where they must not be seen: previews and tests."""
     pair = {"certificate": MASK, "key": MASK}
@@ -253,6 +261,16 @@ def _mistakes(error: ValidationError, stack: str) -> Iterator[str]:
 def _contradictions(merged: Mapping[str, Any]) -> Iterator[str]:
     """What no setting shows alone. It reads raw values, so that a mistake in one does not hide it in others."""
     yield from _disordered(merged, "")
+    match merged:
+        case {
+            "app": {"workers": int() as workers, "replicas": {"max": int() as replicas}},
+            "database": {"max_connections": int() as connections},
+        } if min(workers, replicas, connections) > 0 and connections_per_worker(connections, replicas, workers) < 1:
+            needed = RESERVED_CONNECTIONS + (replicas + 1) * workers
+            yield (
+                f"database.max_connections is {connections} but app.replicas.max of {replicas} with app.workers of "
+                f"{workers} needs {needed}"
+            )
     match merged:
         case {"environment": Environment.PROD, "app": {"uploads": {"access_mode": "ReadWriteOnce"}}}:
             yield "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany"

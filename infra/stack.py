@@ -15,7 +15,7 @@ from infra.components.namespace import Namespace, NamespaceArgs, Quota
 from infra.kube.pods import Rollout
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Cpu, Memory
-from infra.settings import Certificate, Resources, Settings
+from infra.settings import Certificate, Resources, Settings, connections_per_worker
 
 
 class Platform:
@@ -73,6 +73,11 @@ class Platform:
             AppArgs(
                 namespace=namespace,
                 image=settings.app.image,
+                workers=settings.app.workers,
+                database_connections=connections_per_worker(
+                    settings.database.max_connections, settings.app.replicas.max, settings.app.workers
+                ),
+                upload_limit=settings.edge.upload_limit,
                 replicas=settings.app.replicas,
                 resources=settings.app.resources,
                 autoscaling=settings.app.autoscaling,

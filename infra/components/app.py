@@ -12,6 +12,7 @@ from infra.kube import network
 from infra.kube.component import Component
 from infra.kube.identity import Workload
 from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Pod, Rollout, Scratch, http_probe
+from infra.quantities import Memory
 from infra.settings import Autoscaling, Replicas, Resources, Uploads
 
 WORKLOAD = Workload(component="app", name="modelcard-generator")
@@ -26,6 +27,9 @@ class AppArgs:
 
     namespace: pulumi.Input[str]
     image: str
+    workers: int
+    database_connections: int  # of one worker
+    upload_limit: Memory
     replicas: Replicas
     resources: Resources
     autoscaling: Autoscaling
@@ -51,6 +55,9 @@ class App(Component):
             "MCG_AUTHORITY_FILE": f"{AUTHORITY}/ca.crt",
             "MCG_LOG_DIR": LOGS,
             "MCG_UPLOADS_DIR": UPLOADS,
+            "MCG_UPLOAD_LIMIT": str(args.upload_limit.bytes),
+            "MCG_WORKERS": str(args.workers),
+            "MCG_DATABASE_POOL_SIZE": str(args.database_connections),
         }
         config = self.config_map("config", {"ca.crt": args.authority})
         secret = self.secret("secrets", {"mcg_database_url": args.database_url, "mcg_cache_url": args.cache_url})
@@ -94,7 +101,7 @@ class App(Component):
                 grace=args.termination_grace,
             ),
             replicas=None,
-            config=settings,
+            config={},
             rollout=args.rollout,
         )
         self.service(WORKLOAD, ports={"http": PORT})

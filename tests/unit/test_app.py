@@ -118,6 +118,21 @@ def test_secrets_are_files_and_never_variables():
     assert mounted == {"/run/secrets/modelcard": True}
 
 
+def test_all_pods_together_leave_connections_for_others_even_during_a_rollout():
+    left = {}
+    for stack in ("prod", "local", "dev"):
+        variables = {each["name"]: each["value"] for each in container_of(deployment(stack))["env"]}
+        pods = settings_of(stack).app.replicas.max + 1
+        used = pods * int(variables["MCG_WORKERS"]) * int(variables["MCG_DATABASE_POOL_SIZE"])
+        left[stack] = settings_of(stack).database.max_connections - used
+    assert left == {"prod": 32, "local": 32, "dev": 20}
+
+
+def test_it_takes_the_uploads_that_the_edge_lets_through():
+    variables = {each["name"]: each["value"] for each in container_of(deployment())["env"]}
+    assert variables["MCG_UPLOAD_LIMIT"] == str(settings_of("prod").edge.upload_limit.bytes)
+
+
 def test_every_path_it_is_told_of_is_mounted():
     container = container_of(deployment())
     mounts = [mount["mountPath"] for mount in container["volumeMounts"]]

@@ -43,6 +43,8 @@ def some(**settings: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]
 
 names = st.from_regex(Label.pattern, fullmatch=True)
 counts = st.integers(1, 500)
+replicas = st.integers(1, 14)  # as many as the least of `connections` serves
+connections = st.integers(62, 500)  # as many as the most replicas of the defaults need
 sizes = st.builds("{}{}".format, st.integers(1, 999), st.sampled_from(["Mi", "Gi"]))
 images = st.sampled_from(["ghcr.io/a/b:2.0.0", f"registry.example.com:5000/a@sha256:{'0' * 64}"])
 resources = st.builds(
@@ -57,7 +59,8 @@ overrides = some(
     rotation=st.integers(0, 10**6),
     app=some(
         image=images,
-        replicas=st.tuples(counts, counts).map(sorted).map(lambda pair: {"min": pair[0], "max": pair[1]}),
+        workers=st.integers(1, 2),
+        replicas=st.tuples(replicas, replicas).map(sorted).map(lambda pair: {"min": pair[0], "max": pair[1]}),
         resources=resources,
         autoscaling=some(cpu=st.integers(1, 100), memory=st.integers(1, 100), requests_per_second=counts),
         uploads=some(size=sizes, storage_class=names | st.none(), access_mode=st.just("ReadWriteMany")),
@@ -73,7 +76,7 @@ overrides = some(
         ingress_namespace=names,
         upload_limit=sizes,
     ),
-    database=some(image=images, resources=resources, storage=some(size=sizes), max_connections=counts),
+    database=some(image=images, resources=resources, storage=some(size=sizes), max_connections=connections),
     cache=some(image=images, resources=resources),
     backup=some(bucket=st.from_regex(BucketName.pattern, fullmatch=True)),
 )

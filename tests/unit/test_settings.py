@@ -56,6 +56,10 @@ def test_a_stack_overrides_single_values_of_a_section() -> None:
         ({"app": {"resources": {"cpu_request": 500}}}, "app.resources.cpu_request should be a valid string"),
         ({"edge": {"replicas": 0}}, "edge.replicas should be greater than or equal to 1"),
         ({"database": {"max_connections": -1}}, "database.max_connections should be greater than or equal to 1"),
+        (
+            {"database": {"max_connections": 61}},
+            "database.max_connections is 61 but app.replicas.max of 20 with app.workers of 2 needs 62",
+        ),
         ({"protect_data": "yes"}, "protect_data should be a valid boolean"),
         ({"environment": "production"}, f"{PROJECT}:environment is 'production': set it to one of local, dev, prod"),
         ({"environment": None}, f"{PROJECT}:environment is missing: set it to one of local, dev, prod"),
