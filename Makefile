@@ -4,7 +4,7 @@ STACK ?= local
 BIN := .venv/bin
 FAST := tests/unit tests/contract tests/policy tests/preview tests/tools
 
-.PHONY: up down status preview test test-fast lint tools lock schema benchmark judges clean
+.PHONY: up down status preview app test test-fast lint tools lock generated benchmark judges clean
 
 up: .venv/installed tools ## Deploy STACK (default: local, on an embedded control plane)
 	@$(BIN)/mcenv up $(STACK)
@@ -18,6 +18,9 @@ status: .venv/installed ## Show what of STACK is ready
 preview: .venv/installed ## Show what STACK declares, without an engine
 	@$(BIN)/mcenv preview $(STACK)
 
+app: .venv/installed ## Serve the application on loopback, against a PostgreSQL and a Redis of its own
+	@$(BIN)/python -m tests.app.playground
+
 test: .venv/installed tools ## Every test but e2e
 	@$(BIN)/python -m pytest tests
 
@@ -28,15 +31,18 @@ lint: .venv/installed ## Format, lint, types, generated files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m infra.settings_schema --check
+	@$(BIN)/python -m modelcard_generator.monitoring.catalogue --check
 
 judges: .venv/installed tools ## What kube-score says of dev and prod
 	@$(BIN)/python -m pytest tests/judges -q
 
-benchmark: .venv/installed tools ## Time of a preview, as ratios to its floor and to the engine
-	@$(BIN)/python benchmarks/preview.py
+benchmark: .venv/installed tools ## Ratios to floors and peers measured in the same run; needs `make up`, takes 10 minutes
+	@for each in $(BENCHMARKS); do echo "== $$each" && $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $$failed
+BENCHMARKS := requests logging_records cache queries endurance preview
 
-schema: .venv/installed ## Write infra/settings.schema.json anew
+generated: .venv/installed ## Write infra/settings.schema.json and docs/metrics.md anew
 	@$(BIN)/python -m infra.settings_schema
+	@$(BIN)/python -m modelcard_generator.monitoring.catalogue
 
 tools: ## Build what no package registry carries into .tools/bin
 	@$(PYTHON) tools/build.py

@@ -37,7 +37,8 @@ class Settings(BaseSettings):
     body_limit: Bytes = 1024 * 1024
     upload_limit: Bytes = 100 * 1024 * 1024
     request_timeout: Seconds = 30
-    drain: Annotated[float, Field(ge=0)] = 1.0  # answers on open connections after SIGTERM, each with `Connection: close`
+    # On SIGTERM, for how long requests on open connections are still answered, with `Connection: close`.
+    drain: Annotated[float, Field(ge=0)] = 1.0
     external_apis: tuple[str, ...] = (
         "https://huggingface.co/api/health",
         "https://api.wandb.ai/health",
@@ -48,7 +49,8 @@ class Settings(BaseSettings):
 def from_environment() -> Settings:
     """The settings of this process. Raises `SettingsError` with every problem, each naming its variable."""
     try:
-        return Settings(_secrets_dir=os.environ.get(f"{PREFIX}SECRETS_DIR"))
+        # An argument of pydantic-settings' own, which its types do not know.
+        return Settings(_secrets_dir=os.environ.get(f"{PREFIX}SECRETS_DIR"))  # type: ignore[call-arg]
     except ValidationError as error:
         lines = (f"{PREFIX}{'.'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors())
         raise SettingsError("\n".join(lines)) from None

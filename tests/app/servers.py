@@ -67,7 +67,12 @@ class PostgresServer:
 
     def _run(self, program: str, *args: str) -> None:
         done = subprocess.run(
-            [self.binaries / program, *args], user=self.user, capture_output=True, text=True, check=False, env=self._env()
+            [self.binaries / program, *args],
+            user=self.user,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self._env(),
         )
         assert done.returncode == 0, done.stderr
 
@@ -121,7 +126,19 @@ class RedisServer:
     def start(self) -> None:
         """Returns when it answers."""
         self.process = subprocess.Popen(
-            [REDIS, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", tempfile.gettempdir()],
+            [
+                REDIS,
+                "--port",
+                str(self.port),
+                "--bind",
+                "127.0.0.1",
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--dir",
+                tempfile.gettempdir(),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -1,23 +1,36 @@
 """Every metric of the service, once: `CATALOGUE` is what is exposed and what `docs/metrics.md` lists.
 
 With several worker processes each writes to files of its own in `PROMETHEUS_MULTIPROC_DIR`, and whichever answers a
-scrape adds them up (prometheus_client documentation, "Multiprocess Mode").
+scrape adds them up (prometheus_client documentation, "Multiprocess Mode"; `monitoring/exposition.py`). The first eight,
+with their labels and buckets, are the seed's (operational-excellence.md, "Core Business Metrics").
 """
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import ParamSpec, TypeVar, cast
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.multiprocess import mark_process_dead
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+OUTCOMES = ("success", "error", "cancelled")  # of a generation
+
+# One worker exposes the same series as several, which never have the time at which a series began.
+disable_created_metrics()
+if MULTIPROCESS_DIR in os.environ:
+    # A process that was given the pid of a dead one would continue the dead one's gauges.
+    mark_process_dead(os.getpid())
 
 cards_generated_total = Counter(
     "modelcard_cards_generated_total", "Total number of model cards generated", ["format", "template", "status"]
@@ -85,21 +98,28 @@ CATALOGUE: tuple[MetricWrapperBase, ...] = (
 
 
 def expect(metric: MetricWrapperBase, **values: Iterable[str]) -> None:
-    """Makes the children of all combinations of label values, so that each is exposed as 0 before it happens."""
+    """Makes the children of all combinations of label values, so that each is exposed as 0 before it happens.
+
+    Raises `ValueError` if the names are not those of the metric's labels.
+    """
     for combination in itertools.product(*values.values()):
         metric.labels(**dict(zip(values, combination, strict=True)))
 
 
 def monitor_generation(format_type: str, template: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Counts and times the decorated function, plain or async, as the generation of one card."""
+    """Counts and times (in seconds) the decorated function, plain or async, as the generation of one card.
+
+    Whatever it raises passes through and counts as `error`; only being cancelled, because the client left or its time
+    was up, counts as `cancelled`. The duration is of all three.
+    """
     duration = card_generation_duration.labels(format=format_type, template=template)
     outcomes = {
-        status: cards_generated_total.labels(format=format_type, template=template, status=status)
-        for status in ("success", "error")
+        outcome: cards_generated_total.labels(format=format_type, template=template, status=outcome)
+        for outcome in OUTCOMES
     }
 
-    def done(status: str, start: float) -> None:
-        outcomes[status].inc()
+    def done(outcome: str, start: float) -> None:
+        outcomes[outcome].inc()
         duration.observe(time.perf_counter() - start)
 
     def decorator(func: Callable[P, R]) -> Callable[P, R]:
@@ -107,25 +127,29 @@ def monitor_generation(format_type: str, template: str) -> Callable[[Callable[P,
 
             @wraps(func)
             async def waiting(*args: P.args, **kwargs: P.kwargs) -> object:
-                start, status = time.perf_counter(), "error"
+                start, outcome = time.perf_counter(), "error"
                 try:
-                    result = await func(*args, **kwargs)
-                    status = "success"
-                    return cast(object, result)
+                    result: object = await func(*args, **kwargs)
+                except asyncio.CancelledError:
+                    outcome = "cancelled"
+                    raise
+                else:
+                    outcome = "success"
+                    return result
                 finally:
-                    done(status, start)
+                    done(outcome, start)
 
             return cast(Callable[P, R], waiting)
 
         @wraps(func)
         def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-            start, status = time.perf_counter(), "error"
+            start, outcome = time.perf_counter(), "error"
             try:
                 result = func(*args, **kwargs)
-                status = "success"
+                outcome = "success"
                 return result
             finally:
-                done(status, start)
+                done(outcome, start)
 
         return wrapper
 
