@@ -2,9 +2,9 @@
 PYTHON ?= python3
 STACK ?= local
 BIN := .venv/bin
-FAST := tests/unit tests/contract tests/policy tests/preview tests/tools
+FAST := tests/unit tests/contract tests/policy tests/preview tests/rules tests/dashboards tests/tools
 
-.PHONY: up down status preview app test test-fast lint tools lock generated benchmark judges clean
+.PHONY: up down status preview app test test-fast gameday lint tools lock generated benchmark judges clean
 
 up: .venv/installed tools ## Deploy STACK (default: local, on an embedded control plane)
 	@$(BIN)/mcenv up $(STACK)
@@ -32,6 +32,10 @@ lint: .venv/installed ## Format, lint, types, generated files
 	@$(BIN)/mypy
 	@$(BIN)/python -m infra.settings_schema --check
 	@$(BIN)/python -m modelcard_generator.monitoring.catalogue --check
+	@$(BIN)/python -m dashboards --check
+
+gameday: .venv/installed tools ## Break one thing after another, and see who is told; takes 15 minutes
+	@$(BIN)/python -m tests.system.gameday
 
 judges: .venv/installed tools ## What kube-score says of dev and prod
 	@$(BIN)/python -m pytest tests/judges -q
@@ -40,9 +44,10 @@ benchmark: .venv/installed tools ## Ratios to floors and peers measured in the s
 	@for each in $(BENCHMARKS); do echo "== $$each" && $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $$failed
 BENCHMARKS := requests logging_records cache queries endurance preview
 
-generated: .venv/installed ## Write infra/settings.schema.json and docs/metrics.md anew
+generated: .venv/installed ## Write infra/settings.schema.json, docs/metrics.md and dashboards/json anew
 	@$(BIN)/python -m infra.settings_schema
 	@$(BIN)/python -m modelcard_generator.monitoring.catalogue
+	@$(BIN)/python -m dashboards
 
 tools: ## Build what no package registry carries into .tools/bin
 	@$(PYTHON) tools/build.py

@@ -6,7 +6,7 @@ Source: Kubernetes API conventions, "Quantities" (apimachinery/pkg/api/resource)
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
@@ -15,6 +15,7 @@ Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 _BINARY = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
@@ -99,6 +100,22 @@ class Host(_Text):
     __slots__ = ()
     pattern = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+"
     example = "a host name in lower case, such as modelcard.example.com"
+
+
+class Address(_Text):
+    """A mail address."""
+
+    __slots__ = ()
+    pattern = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"
+    example = "a mail address, such as on-call@example.com"
+
+
+class Clock(_Text):
+    """A time of the day in hours and minutes; the day ends at 24:00."""
+
+    __slots__ = ()
+    pattern = r"(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)"
+    example = "a time of the day, such as 03:30"
 
 
 class Label(_Text):

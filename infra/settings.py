@@ -18,7 +18,21 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from infra.defaults import defaults
 from infra.errors import UserError
-from infra.quantities import BucketName, Count, Cpu, Host, Image, Label, Memory, Percent, Seconds
+from infra.quantities import (
+    Address,
+    BucketName,
+    Clock,
+    Count,
+    Cpu,
+    Host,
+    Image,
+    Label,
+    Memory,
+    Percent,
+    Port,
+    Seconds,
+    Weekday,
+)
 
 PROJECT = "modelcard-platform"
 MASK = "[secret]"
@@ -76,11 +90,12 @@ class Storage(Section):
 
 
 class Autoscaling(Section):
-    """What the HorizontalPodAutoscaler aims at, on average over the pods."""
+    """What the autoscaler aims at, on average over the pods, and who tells it the requests per second."""
 
     cpu: Percent
     memory: Percent
     requests_per_second: Count
+    metrics_from: Literal["prometheus-adapter", "keda"]
 
 
 class Uploads(Storage):
@@ -130,6 +145,84 @@ class Cache(Section):
     resources: Resources
 
 
+class Replicated(Section):
+    """A server of the monitoring and its volume, one of each per replica."""
+
+    image: Image
+    replicas: Count
+    resources: Resources
+    storage: Storage
+
+
+class Prometheus(Replicated):
+    """`retention` is in days; no rule may look further back."""
+
+    retention: Count
+
+
+class Single(Section):
+    """A server of the monitoring that keeps nothing."""
+
+    image: Image
+    resources: Resources
+
+
+class Exporters(Section):
+    """What turns the state of others into metrics. `resources` are those of each."""
+
+    postgresql: Image
+    redis: Image
+    nginx: Image
+    node: Image
+    blackbox: Image
+    resources: Resources
+
+
+class Monitoring(Section):
+    """Prometheus, and what it measures and alerts with. `environment` is the label that says whose an alert is."""
+
+    environment: Label
+    prometheus: Prometheus
+    alertmanager: Replicated
+    grafana: Single
+    kube_state_metrics: Single
+    adapter: Single
+    exporters: Exporters
+
+
+class Mail(Section):
+    """The mail server that takes notifications; by STARTTLS, with a login unless it asks for none."""
+
+    host: Host
+    port: Port
+    sender: Address
+    recipients: Annotated[tuple[Address, ...], Field(min_length=1, strict=False)]
+    username: str | None = None
+    password: Secret | None = None
+
+
+class Maintenance(Section):
+    """A weekly window, in UTC, in which nobody is called for anything below P0."""
+
+    weekdays: Annotated[tuple[Weekday, ...], Field(min_length=1, strict=False)]
+    start: Clock
+    end: Clock
+
+
+class Notifications(Section):
+    """Whom Alertmanager tells. What is absent is not told; addresses that hold a token are secrets.
+
+    `heartbeat_url` is called every minute for as long as alerting works; who is behind it calls when it stops.
+    `slack_token` is a bot's, with the scope `chat:write`, invited to the channels that it writes to.
+    """
+
+    heartbeat_url: Secret | None = None
+    webhook_url: Secret | None = None
+    slack_token: Secret | None = None
+    mail: Mail | None = None
+    maintenance: Annotated[tuple[Maintenance, ...], Field(strict=False)] = ()
+
+
 class Backup(Section):
     """Where backups go."""
 
@@ -143,16 +236,37 @@ class Certificate(Section):
     key: Secret
 
 
+class Login(Section):
+    """A password and its bcrypt hash, for servers that must not know the password itself."""
+
+    password: Secret
+    hash: Secret
+
+
 class Secrets(Section):
     """Written by `mcenv secrets init|rotate`, as one encrypted value."""
 
     database_admin_password: Secret
     database_password: Secret
+    database_monitor_password: Secret
     cache_password: Secret
+    cache_monitor_password: Secret
+    grafana_password: Secret
+    monitoring_login: Login
     authority: Certificate
     database_certificate: Certificate
     cache_certificate: Certificate
     edge_certificate: Certificate
+    prometheus_certificate: Certificate
+    alertmanager_certificate: Certificate
+    grafana_certificate: Certificate
+    adapter_certificate: Certificate
+    kube_state_metrics_certificate: Certificate
+    postgresql_exporter_certificate: Certificate
+    redis_exporter_certificate: Certificate
+    nginx_exporter_certificate: Certificate
+    node_exporter_certificate: Certificate
+    blackbox_exporter_certificate: Certificate
 
 
 class Settings(Section):
@@ -167,6 +281,8 @@ class Settings(Section):
     edge: Edge
     database: Database
     cache: Cache
+    monitoring: Monitoring
+    notifications: Notifications
     backup: Backup
     secrets: Secrets
 
@@ -220,8 +336,13 @@ def connections_per_worker(max_connections: int, replicas: int, workers: int) ->
 
 def placeholder_secrets() -> dict[str, Any]:
     """Stands for a stack's secrets where they must not be seen: previews and tests."""
-    pair = {"certificate": MASK, "key": MASK}
-    return {name: pair if field.annotation is Certificate else MASK for name, field in Secrets.model_fields.items()}
+    return {name: _placeholder(field.annotation) for name, field in Secrets.model_fields.items()}
+
+
+def _placeholder(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return dict.fromkeys(annotation.model_fields, MASK)
+    return MASK
 
 
 def _decoded(value: Any) -> Any:

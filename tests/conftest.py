@@ -75,8 +75,8 @@ def pod_of(workload: Manifest) -> Manifest:
 
 
 def container_of(workload: Manifest) -> Manifest:
-    """The one container that stays."""
-    (container,) = pod_of(workload)["containers"]
+    """The container that the pod is about; others only serve it."""
+    container: Manifest = pod_of(workload)["containers"][0]
     return container
 
 

@@ -1,4 +1,4 @@
-"""Builds the command-line tools that no package registry carries, from the Go modules pinned in `tools/go.mod`.
+"""Builds the command-line tools that no package registry carries, from the Go modules pinned in `tools/**/go.mod`.
 
 Usage: `python tools/build.py [--json]`; `make tools` calls it. Everything lands in `.tools/bin`. A tool that PATH
 already has at the pinned version is linked there instead of being built. Needs Go only, nothing from PyPI, because
@@ -39,14 +39,15 @@ class BuildError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Tool:
-    """One binary: the Go package it is built from, and how to ask an installed one for its version."""
+    """One binary: the Go package, the module that pins it, and how to ask an installed one for its version."""
 
     name: str
     package: str
     version: str
-    version_command: tuple[str, ...]
+    version_command: tuple[str, ...]  # empty: it cannot tell
     flags: tuple[str, ...] = ()
     same_minor_is_enough: bool = False
+    module: Path = MODULE
 
 
 def pinned_versions(go_mod: str) -> dict[str, str]:
@@ -56,7 +57,12 @@ def pinned_versions(go_mod: str) -> dict[str, str]:
 
 
 def tools() -> list[Tool]:
-    """The tools in build order; the versions are those of go.mod, so that they are written down once."""
+    """The tools in build order; the versions are those of the go.mod files, so that they are written down once."""
+    return [*_platform(), *_monitoring()]
+
+
+def _platform() -> list[Tool]:
+    """The engine, the local control plane, and its judge."""
     pinned = pinned_versions((MODULE / "go.mod").read_text())
     kubernetes = pinned[KUBERNETES]
     major, minor, _ = kubernetes.split(".")
@@ -129,12 +135,67 @@ def tools() -> list[Tool]:
     ]
 
 
+def _monitoring() -> list[Tool]:
+    """What monitors; Alertmanager and the adapter need older libraries than Prometheus, hence two modules."""
+    pinned = {
+        folder: pinned_versions((MODULE / folder / "go.mod").read_text()) for folder in ("monitoring", "alerting")
+    }
+
+    def tool(
+        folder: str,
+        name: str,
+        package: str,
+        version_command: tuple[str, ...] = ("--version",),
+        stamp: str = "github.com/prometheus/common/version.Version",
+    ) -> Tool:
+        version = release(pinned[folder][package.partition("/cmd/")[0]])
+        return Tool(
+            name=name,
+            package=package,
+            version=version,
+            version_command=version_command,
+            flags=(f"-X {stamp}={version}",),
+            module=MODULE / folder,
+        )
+
+    return [
+        # Without the tag builtinassets: Prometheus' pages would have to be built by npm.
+        tool("monitoring", "promtool", "github.com/prometheus/prometheus/cmd/promtool"),
+        tool("monitoring", "prometheus", "github.com/prometheus/prometheus/cmd/prometheus"),
+        tool("alerting", "amtool", "github.com/prometheus/alertmanager/cmd/amtool"),
+        tool("alerting", "alertmanager", "github.com/prometheus/alertmanager/cmd/alertmanager"),
+        tool("monitoring", "node_exporter", "github.com/prometheus/node_exporter"),
+        tool("monitoring", "blackbox_exporter", "github.com/prometheus/blackbox_exporter"),
+        tool(
+            "monitoring",
+            "postgres_exporter",
+            "github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter",
+        ),
+        tool("monitoring", "redis_exporter", "github.com/oliver006/redis_exporter", stamp="main.BuildVersion"),
+        tool("monitoring", "nginx-prometheus-exporter", "github.com/nginx/nginx-prometheus-exporter"),
+        tool("monitoring", "kube-state-metrics", "k8s.io/kube-state-metrics/v2", version_command=("version",)),
+        tool(
+            "alerting",
+            "prometheus-adapter",
+            "sigs.k8s.io/prometheus-adapter/cmd/adapter",
+            version_command=(),
+            stamp="k8s.io/component-base/version.gitVersion",
+        ),
+    ]
+
+
+def release(version: str) -> str:
+    """The release that a module version stands for: Prometheus tags its v3.5.0 as v0.305.0 for Go."""
+    match = re.fullmatch(r"0\.(\d)(\d\d)\.(\d+)", version)
+    return f"{match[1]}.{int(match[2])}.{match[3]}" if match else version
+
+
 def pins_digest(tool: Tool) -> str:
     """Changes when anything that goes into the binary does: pins, our own main, linker flags."""
     digest = hashlib.sha256(repr((tool.package, tool.flags)).encode())
-    sources = [MODULE / "go.mod", MODULE / "go.sum"]
+    sources = [tool.module / "go.mod", tool.module / "go.sum"]
     if tool.package.startswith("./"):
-        sources += sorted((MODULE / tool.package).glob("*.go"))
+        sources += sorted((tool.module / tool.package).glob("*.go"))
     for source in sources:
         digest.update(source.read_bytes())
     return digest.hexdigest()
@@ -142,6 +203,8 @@ def pins_digest(tool: Tool) -> str:
 
 def installed(tool: Tool) -> Path | None:
     """Where PATH has this tool at the pinned version (for kubectl: any patch release of the pinned minor)."""
+    if not tool.version_command:
+        return None
     path = os.pathsep.join(
         entry for entry in os.environ.get("PATH", "").split(os.pathsep) if Path(entry) != TARGET / "bin"
     )
@@ -160,7 +223,7 @@ def installed(tool: Tool) -> Path | None:
         wanted = re.escape(tool.version)
         if tool.same_minor_is_enough:
             wanted = re.escape(tool.version.rsplit(".", 1)[0]) + r"\.\d+"
-        if re.search(rf"(?<![\d.])v?{wanted}(?![\d.]*\d)", run.stdout + run.stderr):
+        if re.search(rf"(?<![\w.])v?{wanted}(?![\d.]*\d)", run.stdout + run.stderr):
             return Path(found)
     return None
 
@@ -249,7 +312,7 @@ def compile_tool(go: str, tool: Tool, progress: Progress) -> None:
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     command = [go, "build", "-v", "-trimpath", "-ldflags", linker, "-o", str(output), tool.package]
     complaints: list[str] = []
-    with subprocess.Popen(command, cwd=MODULE, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=tool.module, env=environment, stderr=subprocess.PIPE, text=True) as process:
         try:
             for line in process.stderr or ():
                 if re.fullmatch(r"[\w.~+-]+(/[\w.~+-]+)*\n", line):
@@ -264,7 +327,7 @@ def compile_tool(go: str, tool: Tool, progress: Progress) -> None:
         if full:
             raise BuildError(f"{tool.name}: {full.strip()}: free some space and run again, finished work is kept")
         raise BuildError(
-            f"{tool.name}: `go build {tool.package}` failed in {MODULE}:\n  " + "\n  ".join(complaints[-15:])
+            f"{tool.name}: `go build {tool.package}` failed in {tool.module}:\n  " + "\n  ".join(complaints[-15:])
         )
     (TARGET / "bin").mkdir(exist_ok=True)
     output.replace(TARGET / "bin" / tool.name)
@@ -309,7 +372,7 @@ def build_all() -> dict[str, str]:
     check_disk(go)
     progress = Progress(len(missing))
     progress.say(
-        f"Building {len(missing)} tools into {TARGET / 'bin'} (about 15 minutes on 2 cores when nothing is cached)"
+        f"Building {len(missing)} tools into {TARGET / 'bin'} (about 25 minutes on 2 cores when nothing is cached)"
     )
     with progress.shown():
         for tool in missing:

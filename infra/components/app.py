@@ -6,26 +6,44 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
 from pulumi_kubernetes.autoscaling import v2 as autoscaling
 
 from infra.kube import network
 from infra.kube.component import Component
-from infra.kube.identity import Workload
+from infra.kube.identity import Metrics, Spaces, Workload
 from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Pod, Rollout, Scratch, http_probe
+from infra.kube.tls import MonitoringLogin
 from infra.quantities import Memory
 from infra.settings import Autoscaling, Replicas, Resources, Uploads
 
 WORKLOAD = Workload(component="app", name="modelcard-generator")
 PORT = 8080
+METRICS = Metrics(job="modelcard-generator", workload=WORKLOAD, port=PORT, server=None, interval=10)
 SECRETS, AUTHORITY = "/run/secrets/modelcard", "/etc/modelcard/authority"
 LOGS, UPLOADS = "/var/log/modelcard", "/var/lib/modelcard/uploads"
+AUTOSCALER = f"{WORKLOAD.name}-hpa"
+# What is load: not what Prometheus and the probes ask. The window is six scrapes.
+LOAD = f'job="{METRICS.job}",endpoint!~"/metrics|/health|/ready"'
+LOAD_WINDOW = "1m"
+KEDA = "keda.sh/v1alpha1"
+KEDA_NAMESPACE = "keda"  # where its operator is (keda.sh, "Deploying KEDA")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Keda:
+    """By what KEDA learns the requests per second: Prometheus' URL, pods and login."""
+
+    url: str
+    server: Metrics
+    login: MonitoringLogin
 
 
 @dataclass(frozen=True, kw_only=True)
 class AppArgs:
-    """The application, what it needs to reach, and how far it may grow."""
+    """The application, what it needs to reach, and how far it may grow: by a plain autoscaler, or by KEDA's."""
 
-    namespace: pulumi.Input[str]
+    spaces: Spaces
     image: str
     workers: int
     database_connections: int  # of one worker
@@ -33,6 +51,7 @@ class AppArgs:
     replicas: Replicas
     resources: Resources
     autoscaling: Autoscaling
+    keda: Keda | None
     uploads: Uploads
     termination_grace: int
     database_url: pulumi.Output[str]
@@ -49,7 +68,7 @@ class App(Component):
     host: str = WORKLOAD.name
 
     def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, args.namespace, opts)
+        super().__init__(name, args.spaces, opts)
         settings = {
             "MCG_SECRETS_DIR": SECRETS,
             "MCG_AUTHORITY_FILE": f"{AUTHORITY}/ca.crt",
@@ -105,7 +124,10 @@ class App(Component):
             rollout=args.rollout,
         )
         self.service(WORKLOAD, ports={"http": PORT})
-        self._autoscaler(args)
+        if args.keda is None:
+            self._autoscaler(args)
+        else:
+            self._scaled_by_keda(args, args.keda)
         self.budget(WORKLOAD)
         self.allow(args.clients, to=WORKLOAD, port=PORT)
         # The registries of models, experiments and code that cards refer to.
@@ -114,8 +136,8 @@ class App(Component):
 
     def _autoscaler(self, args: AppArgs) -> None:
         autoscaling.HorizontalPodAutoscaler(
-            f"{WORKLOAD.name}-hpa",
-            metadata=self.metadata(f"{WORKLOAD.name}-hpa"),
+            AUTOSCALER,
+            metadata=self.metadata(AUTOSCALER),
             spec=autoscaling.HorizontalPodAutoscalerSpecArgs(
                 scale_target_ref=autoscaling.CrossVersionObjectReferenceArgs(
                     api_version="apps/v1", kind="Deployment", name=WORKLOAD.name
@@ -135,23 +157,83 @@ class App(Component):
                         ),
                     ),
                 ],
-                behavior=autoscaling.HorizontalPodAutoscalerBehaviorArgs(
-                    scale_down=autoscaling.HPAScalingRulesArgs(
-                        stabilization_window_seconds=300,
-                        policies=[autoscaling.HPAScalingPolicyArgs(type="Percent", value=10, period_seconds=60)],
-                    ),
-                    scale_up=autoscaling.HPAScalingRulesArgs(
-                        stabilization_window_seconds=60,
-                        policies=[
-                            autoscaling.HPAScalingPolicyArgs(type="Percent", value=50, period_seconds=60),
-                            autoscaling.HPAScalingPolicyArgs(type="Pods", value=2, period_seconds=60),
-                        ],
-                        select_policy="Max",
-                    ),
-                ),
+                behavior=_pace(),
             ),
             opts=self.children,
         )
+
+    def _scaled_by_keda(self, args: AppArgs, keda: Keda) -> None:
+        """The same autoscaler, made by KEDA, which asks Prometheus itself."""
+        access: dict[str, pulumi.Input[str]] = {
+            "username": keda.login.user,
+            "password": keda.login.password,
+            "ca": args.authority,
+        }
+        secret = self.secret("autoscaling", access)
+        CustomResource(
+            f"{WORKLOAD.name}-authentication",
+            api_version=KEDA,
+            kind="TriggerAuthentication",
+            metadata=self.metadata(WORKLOAD.name),
+            spec={
+                "secretTargetRef": [{"parameter": key, "name": secret.metadata.name, "key": key} for key in access],
+            },
+            opts=self.children,
+        )
+        CustomResource(
+            f"{WORKLOAD.name}-scaling",
+            api_version=KEDA,
+            kind="ScaledObject",
+            metadata=self.metadata(WORKLOAD.name),
+            spec={
+                "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": WORKLOAD.name},
+                "minReplicaCount": args.replicas.min,
+                "maxReplicaCount": args.replicas.max,
+                "advanced": {"horizontalPodAutoscalerConfig": {"name": AUTOSCALER, "behavior": _pace()}},
+                "triggers": [
+                    *(
+                        {"type": kind, "metricType": "Utilization", "metadata": {"value": str(percent)}}
+                        for kind, percent in (("cpu", args.autoscaling.cpu), ("memory", args.autoscaling.memory))
+                    ),
+                    {
+                        "type": "prometheus",
+                        "metricType": "AverageValue",
+                        "metadata": {
+                            "serverAddress": keda.url,
+                            "query": f"sum(rate(http_requests_total{{{LOAD}}}[{LOAD_WINDOW}]))",
+                            "threshold": str(args.autoscaling.requests_per_second),
+                            "authModes": "basic",
+                            "ignoreNullValues": "false",  # no answer is not the answer that there is no load
+                        },
+                        "authenticationRef": {"name": WORKLOAD.name},
+                    },
+                ],
+            },
+            opts=self.children,
+        )
+        server = keda.server.workload
+        self.policy(
+            f"{server.name}-from-keda",
+            network.ingress_from_namespace(server, KEDA_NAMESPACE, keda.server.port),
+            space=server.space,
+        )
+
+
+def _pace() -> autoscaling.HorizontalPodAutoscalerBehaviorArgs:
+    return autoscaling.HorizontalPodAutoscalerBehaviorArgs(
+        scale_down=autoscaling.HPAScalingRulesArgs(
+            stabilization_window_seconds=300,
+            policies=[autoscaling.HPAScalingPolicyArgs(type="Percent", value=10, period_seconds=60)],
+        ),
+        scale_up=autoscaling.HPAScalingRulesArgs(
+            stabilization_window_seconds=60,
+            policies=[
+                autoscaling.HPAScalingPolicyArgs(type="Percent", value=50, period_seconds=60),
+                autoscaling.HPAScalingPolicyArgs(type="Pods", value=2, period_seconds=60),
+            ],
+            select_policy="Max",
+        ),
+    )
 
 
 def _resource_metric(name: str, percent: int) -> autoscaling.MetricSpecArgs:

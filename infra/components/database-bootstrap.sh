@@ -15,5 +15,10 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
     "REVOKE ALL ON DATABASE $DATABASE FROM PUBLIC;" | sql "$PGDATA.new"
   mv "$PGDATA.new" "$PGDATA"
 fi
+# A role that may see everything about the server and nothing in it; DO, for there is no CREATE ROLE IF NOT EXISTS.
+printf '%s\n' "DO \$\$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '$MONITOR') THEN \
+CREATE ROLE $MONITOR LOGIN CONNECTION LIMIT 5 IN ROLE pg_monitor; END IF; END \$\$;" \
+  "GRANT CONNECT ON DATABASE $DATABASE TO $MONITOR;" | sql "$PGDATA"
 printf '%s\n' "ALTER ROLE postgres PASSWORD '$(cat "$SECRETS/admin-password")';" \
-  "ALTER ROLE $DATABASE PASSWORD '$(cat "$SECRETS/password")';" | sql "$PGDATA"
+  "ALTER ROLE $DATABASE PASSWORD '$(cat "$SECRETS/password")';" \
+  "ALTER ROLE $MONITOR PASSWORD '$(cat "$SECRETS/monitor-password")';" | sql "$PGDATA"

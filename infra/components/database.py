@@ -9,7 +9,7 @@ from importlib.resources import files as package_files
 import pulumi
 
 from infra.kube.component import Component
-from infra.kube.identity import Workload
+from infra.kube.identity import Spaces, Workload
 from infra.kube.pods import (
     USER,
     Container,
@@ -30,6 +30,7 @@ from infra.settings import Resources, Storage
 WORKLOAD = Workload(component="database", name="database-postgres")
 PORT = 5432
 DATABASE = USER_NAME = "modelcard"
+MONITOR = "monitor"
 CONFIG, SECRET, TLS = "/etc/postgresql/modelcard", "/run/secrets/postgres", "/run/secrets/tls"
 SOCKET = "/var/run/postgresql"
 VOLUME = "/var/lib/postgresql/data"
@@ -40,13 +41,14 @@ DATA = f"{VOLUME}/pgdata"  # a fresh volume's root holds lost+found, which initd
 class DatabaseArgs:
     """One PostgreSQL server and its volume."""
 
-    namespace: pulumi.Input[str]
+    spaces: Spaces
     image: str
     resources: Resources
     storage: Storage
     max_connections: int
     admin_password: pulumi.Output[str]
     password: pulumi.Output[str]
+    monitor_password: pulumi.Output[str]
     certificate: ServerCertificate
     clients: Sequence[Workload]
     rollout: Rollout
@@ -59,7 +61,7 @@ class Database(Component):
     url: pulumi.Output[str]
 
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, args.namespace, opts)
+        super().__init__(name, args.spaces, opts)
         files = {
             "postgresql.conf": postgresql_conf(args.resources.memory_limit, args.max_connections),
             "pg_hba.conf": PG_HBA,
@@ -67,7 +69,12 @@ class Database(Component):
             "bootstrap.sh": package_files("infra.components").joinpath("database-bootstrap.sh").read_text(),
         }
         config = self.config_map("config", files)
-        secret = self.secret("auth", {"admin-password": args.admin_password, "password": args.password})
+        passwords = {
+            "admin-password": args.admin_password,
+            "password": args.password,
+            "monitor-password": args.monitor_password,
+        }
+        secret = self.secret("auth", passwords)
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
         data = self.claim("data", args.storage, access_mode="ReadWriteOnce", protect=args.protect)
         mounts: list[Mount] = [
@@ -92,7 +99,7 @@ class Database(Component):
                         image=args.image,
                         command=["bash", f"{CONFIG}/bootstrap.sh"],
                         resources=args.resources,
-                        environment={"PGDATA": DATA, "DATABASE": DATABASE, "SECRETS": SECRET},
+                        environment={"PGDATA": DATA, "DATABASE": DATABASE, "MONITOR": MONITOR, "SECRETS": SECRET},
                         mounts=mounts,
                     )
                 ],
@@ -138,6 +145,8 @@ PG_HBA = """\
 local    all        all                        scram-sha-256
 hostssl  modelcard  modelcard  0.0.0.0/0       scram-sha-256
 hostssl  modelcard  modelcard  ::/0            scram-sha-256
+hostssl  modelcard  monitor    0.0.0.0/0       scram-sha-256
+hostssl  modelcard  monitor    ::/0            scram-sha-256
 """
 # initdb and psql look their user up by name, and no image knows the pod's.
 PASSWD = f"postgres:x:{USER}:{USER}::{VOLUME}:/bin/sh\n"

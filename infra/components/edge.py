@@ -10,14 +10,25 @@ from pulumi_kubernetes.networking import v1 as networking
 
 from infra.kube import network
 from infra.kube.component import Component
-from infra.kube.identity import Workload
-from infra.kube.pods import Container, FromConfigMap, Pod, Rollout, Scratch, http_probe
+from infra.kube.exporter import TLS, WEB, WEB_CONFIG, Serving
+from infra.kube.identity import Metrics, Spaces, Workload
+from infra.kube.pods import (
+    Container,
+    FromConfigMap,
+    FromSecret,
+    Pod,
+    Rollout,
+    Scratch,
+    http_probe,
+    port_probe,
+)
 from infra.kube.tls import ServerCertificate
 from infra.quantities import Memory
 from infra.settings import Resources
 
 WORKLOAD = Workload(component="edge", name="edge-nginx")
 PORT = 8080
+METRICS = Metrics(job="nginx", workload=WORKLOAD, port=9113, server=WORKLOAD.name)
 CONFIG = "/etc/nginx/modelcard"
 
 
@@ -25,7 +36,7 @@ CONFIG = "/etc/nginx/modelcard"
 class EdgeArgs:
     """`backend` is the application's `host:port`; `tls_secret`, if any, names what replaces `certificate`."""
 
-    namespace: pulumi.Input[str]
+    spaces: Spaces
     image: str
     host: str
     replicas: int
@@ -36,6 +47,7 @@ class EdgeArgs:
     certificate: ServerCertificate
     upload_limit: Memory
     backend: str
+    exporter: Serving
     rollout: Rollout
 
 
@@ -45,7 +57,7 @@ class Edge(Component):
     url: str
 
     def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, args.namespace, opts)
+        super().__init__(name, args.spaces, opts)
         files = {"nginx.conf": nginx_conf(args.backend, args.upload_limit)}
         config = self.config_map("config", files)
         self.deployment(
@@ -69,10 +81,11 @@ class Edge(Component):
                         "/edge/alive", "http", period_seconds=10, timeout_seconds=5, failure_threshold=3
                     ),
                     drain=5,
-                )
+                ),
+                beside=[self._exporter(args.exporter)],
             ),
             replicas=args.replicas,
-            config=files,
+            config=files | WEB_CONFIG,
             rollout=args.rollout,
         )
         self.service(WORKLOAD, ports={"http": PORT})
@@ -115,6 +128,30 @@ class Edge(Component):
         )
         self.url = f"https://{args.host}/"
         self.finish(url=self.url)
+
+    def _exporter(self, serving: Serving) -> Container:
+        """Reads the counters of the nginx beside it."""
+        tls = self.secret("exporter-tls", serving.certificate.files(), type_="kubernetes.io/tls")
+        web = self.config_map("exporter-web", WEB_CONFIG)
+        return Container(
+            name="exporter",
+            image=serving.image,
+            command=["/usr/bin/nginx-prometheus-exporter"],
+            args=[
+                "--nginx.scrape-uri=http://127.0.0.1:8081/stub_status",
+                f"--web.listen-address=:{METRICS.port}",
+                f"--web.config.file={WEB}/web.yml",
+            ],
+            resources=serving.resources,
+            ports={"metrics": METRICS.port},
+            mounts=[
+                FromConfigMap(path=WEB, config_map=web.metadata.name, volume="exporter-web"),
+                FromSecret(path=TLS, secret=tls.metadata.name, volume="exporter-tls"),
+            ],
+            # Unready, it would take its pod out of service: ten minutes late, since users come before statistics.
+            readiness=port_probe("metrics", period_seconds=10, timeout_seconds=5, failure_threshold=60),
+            liveness=http_probe("/", "metrics", tls=True, period_seconds=20, timeout_seconds=5),
+        )
 
 
 def nginx_conf(backend: str, upload_limit: Memory) -> str:

@@ -176,7 +176,7 @@ def _print_status(status: Status) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"namespace {status.namespace}", title_justify="left")
+    table = Table(title=", ".join(status.namespaces), title_justify="left")
     for heading in ("kind", "name", "ready"):
         table.add_column(heading)
     for each in status.objects:

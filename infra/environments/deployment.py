@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from infra.environments.preview import preview, stackfile
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
 from infra.settings import Settings, SettingsError
+from infra.stack import namespace_names
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5
@@ -30,7 +32,7 @@ STRAY_TIMEOUT = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """One object of the namespace: how many of its pods (or itself) are ready, of how many."""
+    """One object of the stack: how many of its pods (or itself) are ready, of how many."""
 
     kind: str
     name: str
@@ -42,7 +44,7 @@ class Readiness:
 class Status:
     """What runs. Behind a simulated pod stands no process."""
 
-    namespace: str
+    namespaces: tuple[str, ...]
     pods: int
     simulated_pods: int
     objects: tuple[Readiness, ...]
@@ -128,7 +130,8 @@ def waiting(space: Workspace) -> list[str]:
     core: Any = client.CoreV1Api(reachable(space))
     return [
         f"{pod.metadata.name}: container {container.name}: {reason.reason}: {reason.message}"
-        for pod in core.list_namespaced_pod(settings_of(space).namespace).items
+        for namespace in namespace_names(settings_of(space)).values()
+        for pod in core.list_namespaced_pod(namespace).items
         for container in [*(pod.status.init_container_statuses or ()), *(pod.status.container_statuses or ())]
         if (reason := container.state.waiting) and reason.reason != "PodInitializing"
     ]
@@ -137,41 +140,37 @@ def waiting(space: Workspace) -> list[str]:
 def status(space: Workspace) -> Status:
     """What of the stack's workloads is ready."""
     api = reachable(space)
-    namespace = settings_of(space).namespace
+    namespaces = list(namespace_names(settings_of(space)).values())
+    core: Any = client.CoreV1Api(api)
+    nodes = {node.metadata.name for node in core.list_node().items if SIMULATED in (node.metadata.annotations or {})}
+    pods = [pod for namespace in namespaces for pod in core.list_namespaced_pod(namespace).items]
+    return Status(
+        namespaces=tuple(namespaces),
+        pods=len(pods),
+        simulated_pods=sum(pod.spec.node_name in nodes for pod in pods),
+        objects=tuple(each for namespace in namespaces for each in _objects(api, namespace)),
+    )
+
+
+def _objects(api: Any, namespace: str) -> Iterator[Readiness]:
     apps: Any = client.AppsV1Api(api)
     core: Any = client.CoreV1Api(api)
     networking: Any = client.NetworkingV1Api(api)
-    objects = [
-        *(_pods("Deployment", each) for each in apps.list_namespaced_deployment(namespace).items),
-        *(_pods("StatefulSet", each) for each in apps.list_namespaced_stateful_set(namespace).items),
-        *(
-            Readiness(
-                kind="PersistentVolumeClaim", name=each.metadata.name, ready=each.status.phase == "Bound", wanted=1
-            )
-            for each in core.list_namespaced_persistent_volume_claim(namespace).items
-        ),
-        *(
-            Readiness(kind="Ingress", name=each.metadata.name, ready=bool(each.status.load_balancer.ingress), wanted=1)
-            for each in networking.list_namespaced_ingress(namespace).items
-        ),
-    ]
-    nodes = {node.metadata.name for node in core.list_node().items if SIMULATED in (node.metadata.annotations or {})}
-    pods = core.list_namespaced_pod(namespace).items
-    return Status(
-        namespace=namespace,
-        pods=len(pods),
-        simulated_pods=sum(pod.spec.node_name in nodes for pod in pods),
-        objects=tuple(objects),
-    )
+    for deployment in apps.list_namespaced_deployment(namespace).items:
+        yield _readiness("Deployment", deployment, deployment.status.ready_replicas, deployment.spec.replicas)
+    for stateful_set in apps.list_namespaced_stateful_set(namespace).items:
+        yield _readiness("StatefulSet", stateful_set, stateful_set.status.ready_replicas, stateful_set.spec.replicas)
+    for daemon_set in apps.list_namespaced_daemon_set(namespace).items:
+        status = daemon_set.status
+        yield _readiness("DaemonSet", daemon_set, status.number_ready, status.desired_number_scheduled)
+    for claim in core.list_namespaced_persistent_volume_claim(namespace).items:
+        yield _readiness("PersistentVolumeClaim", claim, claim.status.phase == "Bound", 1)
+    for ingress in networking.list_namespaced_ingress(namespace).items:
+        yield _readiness("Ingress", ingress, bool(ingress.status.load_balancer.ingress), 1)
 
 
-def _pods(kind: str, controller: Any) -> Readiness:
-    return Readiness(
-        kind=kind,
-        name=controller.metadata.name,
-        ready=controller.status.ready_replicas or 0,
-        wanted=controller.spec.replicas,
-    )
+def _readiness(kind: str, each: Any, ready: int | None, wanted: int) -> Readiness:
+    return Readiness(kind=kind, name=each.metadata.name, ready=int(ready or 0), wanted=wanted)
 
 
 def _check(space: Workspace) -> None:

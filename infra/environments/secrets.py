@@ -11,19 +11,52 @@ import secrets as randomness
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bcrypt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from pydantic import SecretStr
 
-from infra.components import cache, database
+from infra.components import (
+    adapter,
+    alertmanager,
+    blackbox_exporter,
+    cache,
+    database,
+    edge,
+    grafana,
+    kube_state_metrics,
+    node_exporter,
+    postgres_exporter,
+    prometheus,
+    redis_exporter,
+)
 from infra.environments.workspace import Workspace
 from infra.errors import UserError
-from infra.settings import PROJECT, Settings
+from infra.kube.identity import Workload
+from infra.settings import PROJECT, Secrets, Settings
+from infra.stack import namespace_names
 
 KEY = f"{PROJECT}:secrets"
 ROTATION = f"{PROJECT}:rotation"
 PASSWORD_BYTES = 32
+BCRYPT_ROUNDS = 10  # a random password needs no slow hash; the servers check it with every request
+# Whoever has a certificate for being called by its Service's name.
+SERVERS = {
+    "database": database.WORKLOAD,
+    "cache": cache.WORKLOAD,
+    "prometheus": prometheus.WORKLOAD,
+    "alertmanager": alertmanager.WORKLOAD,
+    "grafana": grafana.WORKLOAD,
+    "adapter": adapter.WORKLOAD,
+    "kube_state_metrics": kube_state_metrics.WORKLOAD,
+    "postgresql_exporter": postgres_exporter.WORKLOAD,
+    "redis_exporter": redis_exporter.WORKLOAD,
+    "nginx_exporter": edge.WORKLOAD,
+    "node_exporter": node_exporter.WORKLOAD,
+    "blackbox_exporter": blackbox_exporter.WORKLOAD,
+}
 AUTHORITY_LIFE = timedelta(days=3650)
 # The CA/Browser Forum's limit of 398 days is for public servers; a year is what a yearly rotation needs.
 CERTIFICATE_LIFE = timedelta(days=397)
@@ -60,18 +93,24 @@ def generate(settings: Settings, *, authority: dict[str, str] | None) -> dict[st
     def server(*names: str) -> dict[str, str]:
         return _issue(authority, list(names))
 
-    def service(name: str) -> dict[str, str]:
-        return server(f"{name}.{settings.namespace}", f"{name}.{settings.namespace}.svc", name, "localhost")
+    namespaces = namespace_names(settings)
 
+    def service(workload: Workload) -> dict[str, str]:
+        inside = f"{workload.name}.{namespaces[workload.space]}"
+        return server(inside, f"{inside}.svc", workload.name, "localhost")
+
+    passwords = [name for name, field in Secrets.model_fields.items() if field.annotation is SecretStr]
     return {
-        "database_admin_password": randomness.token_hex(PASSWORD_BYTES),
-        "database_password": randomness.token_hex(PASSWORD_BYTES),
-        "cache_password": randomness.token_hex(PASSWORD_BYTES),
+        **{name: randomness.token_hex(PASSWORD_BYTES) for name in passwords},
+        "monitoring_login": _login(randomness.token_hex(PASSWORD_BYTES)),
         "authority": authority,
-        "database_certificate": service(database.WORKLOAD.name),
-        "cache_certificate": service(cache.WORKLOAD.name),
+        **{f"{name}_certificate": service(workload) for name, workload in SERVERS.items()},
         "edge_certificate": server(settings.edge.host),
     }
+
+
+def _login(password: str) -> dict[str, str]:
+    return {"password": password, "hash": bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()}
 
 
 def _write(workspace: Workspace, value: dict[str, Any]) -> None:

@@ -10,13 +10,16 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.networking import v1 as networking
 from pulumi_kubernetes.policy import v1 as policy
+from pulumi_kubernetes.rbac import v1 as rbac
 
 from infra.kube import network
-from infra.kube.identity import Tier, Workload
+from infra.kube.identity import Space, Spaces, Workload
 from infra.kube.pods import Pod, Rollout, config_hash, pod_template
 from infra.settings import Storage
 
 PREFIX = "modelcard:platform"
+RBAC = "rbac.authorization.k8s.io"
+API_PORTS = (443, 6443)  # of the API server's Service, and what clusters commonly have behind it
 
 # Server-side apply as one owner, whose word counts. The provider would make up an owner per resource, and then be
 # refused what a killed `up` or a hand had set under another name.
@@ -25,7 +28,7 @@ FIELD_MANAGER = {"pulumi.com/patchFieldManager": "modelcard-platform", "pulumi.c
 
 def object_metadata(
     component: str,
-    name: str,
+    name: pulumi.Input[str],
     namespace: pulumi.Input[str] | None = None,
     annotations: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
@@ -45,19 +48,25 @@ def object_metadata(
 
 
 class Component(pulumi.ComponentResource):
-    """A part of the platform in one namespace. Logical and physical names are alike: `NAME-WHAT`."""
+    """A part of the platform, most of it in one namespace. Logical and physical names are alike: `NAME-WHAT`."""
 
-    tier: Tier
+    space: Space = "application"
 
-    def __init__(self, name: str, namespace: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, spaces: Spaces, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(f"{PREFIX}:{type(self).__name__}", name, None, opts)
         self.name = name
-        self.namespace = namespace
+        self.spaces = spaces
         self.children = pulumi.ResourceOptions(parent=self)
 
-    def metadata(self, name: str, annotations: Mapping[str, str] | None = None) -> meta.ObjectMetaArgs:
-        """Metadata of a child object."""
-        return object_metadata(self.name, name, self.namespace, annotations)
+    def metadata(
+        self, name: str, annotations: Mapping[str, str] | None = None, *, space: Space | None = None
+    ) -> meta.ObjectMetaArgs:
+        """Metadata of a child object, in the component's own namespace unless it says another."""
+        return object_metadata(self.name, name, self.spaces[space or self.space], annotations)
+
+    def cluster_metadata(self, name: pulumi.Input[str], namespace: str | None = None) -> meta.ObjectMetaArgs:
+        """Metadata of a child object that is in no namespace, or in one that is not the platform's."""
+        return object_metadata(self.name, name, namespace)
 
     def config_map(self, what: str, data: Mapping[str, pulumi.Input[str]]) -> core.ConfigMap:
         """Files or variables that anybody may read."""
@@ -71,7 +80,7 @@ class Component(pulumi.ComponentResource):
         return core.Secret(name, metadata=self.metadata(name), type=type_, string_data=content, opts=self.children)
 
     def account(self, workload: Workload) -> core.ServiceAccount:
-        """An identity of the workload's own; without a token, for nothing here calls the API."""
+        """An identity of the workload's own; its pods have a token only if they ask for one."""
         return core.ServiceAccount(
             workload.name,
             metadata=self.metadata(workload.name),
@@ -112,11 +121,7 @@ class Component(pulumi.ComponentResource):
         return core.PersistentVolumeClaim(
             name,
             metadata=self.metadata(name),
-            spec=core.PersistentVolumeClaimSpecArgs(
-                access_modes=[access_mode],
-                storage_class_name=storage.storage_class,
-                resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
-            ),
+            spec=_claim_spec(storage, access_mode),
             opts=self.keeping(protect=protect),
         )
 
@@ -129,19 +134,49 @@ class Component(pulumi.ComponentResource):
         config: Mapping[str, str],
         rollout: Rollout,
         protect: bool,
+        replicas: int = 1,
+        volumes: Mapping[str, Storage] | None = None,
     ) -> apps.StatefulSet:
-        """One pod at a time with a name of its own, so that two never write to one volume."""
+        """Pods with a name of their own each, and a volume each by `volumes`, so that two never write to one.
+
+        More than one start side by side: they know each other by name, not by order.
+        """
         return apps.StatefulSet(
             workload.name,
             metadata=self.metadata(workload.name),
             spec=apps.StatefulSetSpecArgs(
-                replicas=1,
+                replicas=replicas,
                 service_name=service,
+                pod_management_policy="Parallel" if replicas > 1 else None,
                 selector=meta.LabelSelectorArgs(match_labels=workload.selector),
                 revision_history_limit=5,
                 template=self._template(workload, pod, config, rollout),
+                volume_claim_templates=[self._claim_template(*each) for each in (volumes or {}).items()] or None,
             ),
             opts=pulumi.ResourceOptions.merge(self.keeping(protect=protect), rollout.options),
+        )
+
+    def daemon_set(
+        self, workload: Workload, pod: Pod, *, config: Mapping[str, str], rollout: Rollout
+    ) -> apps.DaemonSet:
+        """A pod on each node."""
+        return apps.DaemonSet(
+            workload.name,
+            metadata=self.metadata(workload.name),
+            spec=apps.DaemonSetSpecArgs(
+                selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                update_strategy=apps.DaemonSetUpdateStrategyArgs(
+                    type="RollingUpdate", rolling_update=apps.RollingUpdateDaemonSetArgs(max_unavailable="10%")
+                ),
+                revision_history_limit=5,
+                template=self._template(workload, pod, config, rollout),
+            ),
+            opts=pulumi.ResourceOptions.merge(self.children, rollout.options),
+        )
+
+    def _claim_template(self, name: str, storage: Storage) -> core.PersistentVolumeClaimArgs:
+        return core.PersistentVolumeClaimArgs(
+            metadata=meta.ObjectMetaArgs(name=name), spec=_claim_spec(storage, "ReadWriteOnce")
         )
 
     def _template(
@@ -156,14 +191,35 @@ class Component(pulumi.ComponentResource):
         """Options of what holds data: neither deleted by an `up` nor with the stack."""
         return pulumi.ResourceOptions(parent=self, protect=protect, retain_on_delete=protect)
 
-    def service(self, workload: Workload, *, ports: Mapping[str, int], headless: bool = False) -> core.Service:
-        """An address for the workload's pods; each port is the container's port of the same name."""
+    def service(
+        self, workload: Workload, *, ports: Mapping[str, int], headless: bool = False, sticky: bool = False
+    ) -> core.Service:
+        """An address for the workload's pods; each port is the container's port of the same name.
+
+        A `sticky` one leads a client to the same pod each time.
+        """
         return core.Service(
             f"{workload.name}-service",
             metadata=self.metadata(workload.name),
             spec=core.ServiceSpecArgs(
                 selector=workload.selector,
                 cluster_ip="None" if headless else None,
+                session_affinity="ClientIP" if sticky else None,
+                ports=[core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in ports.items()],
+            ),
+            opts=self.children,
+        )
+
+    def peers(self, workload: Workload, *, ports: Mapping[str, int]) -> core.Service:
+        """A name for each pod of a StatefulSet, known before the pod is ready, by which they find each other."""
+        name = f"{workload.name}-peers"
+        return core.Service(
+            name,
+            metadata=self.metadata(name),
+            spec=core.ServiceSpecArgs(
+                selector=workload.selector,
+                cluster_ip="None",
+                publish_not_ready_addresses=True,
                 ports=[core.ServicePortArgs(name=name, port=port, target_port=name) for name, port in ports.items()],
             ),
             opts=self.children,
@@ -183,16 +239,66 @@ class Component(pulumi.ComponentResource):
             opts=self.children,
         )
 
-    def policy(self, name: str, spec: networking.NetworkPolicySpecArgs) -> networking.NetworkPolicy:
-        """A NetworkPolicy of this component's namespace."""
-        return networking.NetworkPolicy(name, metadata=self.metadata(name), spec=spec, opts=self.children)
+    def policy(
+        self, name: str, spec: networking.NetworkPolicySpecArgs, *, space: Space | None = None
+    ) -> networking.NetworkPolicy:
+        """A NetworkPolicy, of this component's namespace unless it says another."""
+        return networking.NetworkPolicy(name, metadata=self.metadata(name, space=space), spec=spec, opts=self.children)
 
-    def allow(self, clients: Sequence[Workload], *, to: Workload, port: int) -> None:
-        """Opens an edge on both of its ends: clients may call, the target may answer."""
-        self.policy(to.name, network.ingress_from(to, list(clients), port))
+    def allow(self, clients: Sequence[Workload], *, to: Workload, port: int, what: str = "") -> None:
+        """Opens an edge on both of its ends: clients may call, the target may answer.
+
+        `what` tells several ports of one target apart.
+        """
+        target = f"{to.name}-{what}" if what else to.name
+        self.policy(target, network.ingress_from(to, clients, port, self.spaces), space=to.space)
         for client in clients:
-            self.policy(f"{client.name}-to-{to.name}", network.egress_to(client, to, port))
+            spec = network.egress_to(client, to, port, self.spaces)
+            self.policy(f"{client.name}-to-{target}", spec, space=client.space)
+
+    def may_call_api(self, workload: Workload, rules: Mapping[Space | None, Sequence[rbac.PolicyRuleArgs]]) -> None:
+        """What the workload may ask the Kubernetes API, per namespace; None stands for the whole cluster."""
+        subject = rbac.SubjectArgs(kind="ServiceAccount", name=workload.name, namespace=self.spaces[workload.space])
+        for space, granted in rules.items():
+            if space is None:
+                self._may_in_cluster(workload, subject, granted)
+                continue
+            name = workload.name if space == workload.space else f"{workload.name}-{space}"
+            metadata = self.metadata(workload.name, space=space)
+            role = rbac.Role(name, metadata=metadata, rules=list(granted), opts=self.children)
+            rbac.RoleBinding(
+                name,
+                metadata=metadata,
+                role_ref=rbac.RoleRefArgs(api_group=RBAC, kind="Role", name=role.metadata.name),
+                subjects=[subject],
+                opts=self.children,
+            )
+        self.policy(f"{workload.name}-to-api", network.egress_to_nodes(workload, *API_PORTS), space=workload.space)
+
+    def _may_in_cluster(
+        self, workload: Workload, subject: rbac.SubjectArgs, granted: Sequence[rbac.PolicyRuleArgs]
+    ) -> None:
+        # The namespace's name tells it from that of another stack in the same cluster.
+        physical = pulumi.Output.concat(self.spaces["application"], "-", workload.name)
+        name = f"{workload.name}-cluster"
+        metadata = self.cluster_metadata(physical)
+        role = rbac.ClusterRole(name, metadata=metadata, rules=list(granted), opts=self.children)
+        rbac.ClusterRoleBinding(
+            name,
+            metadata=metadata,
+            role_ref=rbac.RoleRefArgs(api_group=RBAC, kind="ClusterRole", name=role.metadata.name),
+            subjects=[subject],
+            opts=self.children,
+        )
 
     def finish(self, **outputs: pulumi.Input[object]) -> None:
         """Ends the declaration."""
         self.register_outputs(outputs)
+
+
+def _claim_spec(storage: Storage, access_mode: str) -> core.PersistentVolumeClaimSpecArgs:
+    return core.PersistentVolumeClaimSpecArgs(
+        access_modes=[access_mode],
+        storage_class_name=storage.storage_class,
+        resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
+    )

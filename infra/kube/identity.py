@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Tier = Literal["app", "edge", "database", "cache"]
+import pulumi
+
+Tier = Literal[
+    "app",
+    "edge",
+    "database",
+    "cache",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "adapter",
+    "kube-state-metrics",
+    "postgres-exporter",
+    "redis-exporter",
+    "node-exporter",
+    "blackbox-exporter",
+]
+# Which of the platform's namespaces: `agents` is for what must see its node.
+Space = Literal["application", "observability", "agents"]
+Spaces = Mapping[Space, pulumi.Input[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,6 +34,7 @@ class Workload:
 
     component: Tier
     name: str
+    space: Space = "application"
 
     @property
     def selector(self) -> dict[str, str]:
@@ -27,3 +48,21 @@ class Workload:
             "app.kubernetes.io/component": self.component,
             "app.kubernetes.io/managed-by": "pulumi",
         }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Where the pods of a workload tell their metrics, and as which job Prometheus asks for them.
+
+    `interval` is in seconds; None is Prometheus' own. `server` is whom the certificate must name; None is plain HTTP.
+    `credentials` are the monitoring's login or the token of Prometheus' account. `honor_labels` lets the series say
+    which object they are about.
+    """
+
+    job: str
+    workload: Workload
+    port: int
+    server: str | None
+    interval: int | None = None
+    credentials: Literal["login", "token"] | None = None
+    honor_labels: bool = False

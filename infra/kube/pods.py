@@ -60,7 +60,25 @@ class FromClaim:
     claim: pulumi.Input[str]
 
 
-Mount = FromConfigMap | FromSecret | Scratch | FromClaim
+@dataclass(frozen=True, kw_only=True)
+class FromHost:
+    """A folder of the node, read-only; admitted in the agents' namespace alone."""
+
+    path: str
+    volume: str
+    folder: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromTemplate:
+    """A volume of this one replica of a StatefulSet, by the name of its claim template."""
+
+    path: str
+    volume: str
+
+
+Mount = FromConfigMap | FromSecret | Scratch | FromClaim | FromHost | FromTemplate
+READ_ONLY = FromConfigMap | FromSecret | FromHost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +92,7 @@ class Container:
     resources: Resources
     ports: Mapping[str, int] = field(default_factory=dict)
     environment: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    about_itself: Mapping[str, str] = field(default_factory=dict)  # variable to field of the pod, such as metadata.name
     mounts: Sequence[Mount] = ()
     startup: core.ProbeArgs | None = None
     liveness: core.ProbeArgs | None = None
@@ -83,18 +102,27 @@ class Container:
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """A pod of one main container, and what must have run before it."""
+    """A pod of one main container, what must have run before it, and what runs beside it.
+
+    `calls_api` gives it a token of its account's; `on_every_node` lets it run on tainted nodes too.
+    """
 
     main: Container
     before: Sequence[Container] = ()
+    beside: Sequence[Container] = ()
     grace: int = 30
+    calls_api: bool = False
+    on_every_node: bool = False
+
+    @property
+    def containers(self) -> list[Container]:
+        """All of them, in the order in which they start."""
+        return [*self.before, self.main, *self.beside]
 
     @property
     def reads_secrets(self) -> bool:
         """Whether it must be replaced when the secrets are."""
-        return any(
-            isinstance(mount, FromSecret) for container in (*self.before, self.main) for mount in container.mounts
-        )
+        return any(isinstance(mount, FromSecret) for container in self.containers for mount in container.mounts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,9 +142,10 @@ class Rollout:
         return pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout))
 
 
-def http_probe(path: str, port: str, **timing: Any) -> core.ProbeArgs:
+def http_probe(path: str, port: str, *, tls: bool = False, **timing: Any) -> core.ProbeArgs:
     """A probe by HTTP GET; `timing` in seconds and counts, as in Kubernetes' Probe."""
-    return core.ProbeArgs(http_get=core.HTTPGetActionArgs(path=path, port=port), **timing)
+    scheme = "HTTPS" if tls else None
+    return core.ProbeArgs(http_get=core.HTTPGetActionArgs(path=path, port=port, scheme=scheme), **timing)
 
 
 def exec_probe(*command: str, **timing: Any) -> core.ProbeArgs:
@@ -142,12 +171,12 @@ def pod_template(
     workload: Workload, pod: Pod, *, account: pulumi.Input[str], annotations: Mapping[str, str]
 ) -> core.PodTemplateSpecArgs:
     """The template of a Deployment or StatefulSet."""
-    mounts = {mount.volume: mount for container in (*pod.before, pod.main) for mount in container.mounts}
+    mounts = {mount.volume: mount for container in pod.containers for mount in container.mounts}
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(labels=workload.labels, annotations=dict(annotations)),
         spec=core.PodSpecArgs(
             service_account_name=account,
-            automount_service_account_token=False,
+            automount_service_account_token=pod.calls_api,
             enable_service_links=False,
             security_context=core.PodSecurityContextArgs(
                 run_as_non_root=True,
@@ -158,11 +187,12 @@ def pod_template(
                 seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
             ),
             termination_grace_period_seconds=pod.grace,
-            topology_spread_constraints=_spread(workload),
-            affinity=_apart(workload),
+            topology_spread_constraints=None if pod.on_every_node else _spread(workload),
+            affinity=None if pod.on_every_node else _apart(workload),
+            tolerations=[core.TolerationArgs(operator="Exists")] if pod.on_every_node else None,
             init_containers=[_container(container) for container in pod.before] or None,
-            containers=[_container(pod.main)],
-            volumes=[_volume(mount) for mount in mounts.values()],
+            containers=[_container(container) for container in (pod.main, *pod.beside)],
+            volumes=[_volume(mount) for mount in mounts.values() if not isinstance(mount, FromTemplate)],
         ),
     )
 
@@ -181,7 +211,11 @@ def _container(container: Container) -> core.ContainerArgs:
         args=list(container.args) or None,
         ports=[core.ContainerPortArgs(name=name, container_port=port) for name, port in container.ports.items()]
         or None,
-        env=[core.EnvVarArgs(name=name, value=value) for name, value in container.environment.items()] or None,
+        env=[
+            *(core.EnvVarArgs(name=name, value=value) for name, value in container.environment.items()),
+            *(_about_itself(name, path) for name, path in container.about_itself.items()),
+        ]
+        or None,
         resources=core.ResourceRequirementsArgs(
             requests={
                 "cpu": str(resources.cpu_request),
@@ -209,11 +243,17 @@ def _container(container: Container) -> core.ContainerArgs:
                 name=mount.volume,
                 mount_path=mount.path,
                 sub_path=mount.key if isinstance(mount, FromConfigMap) else None,
-                read_only=isinstance(mount, FromConfigMap | FromSecret),
+                read_only=isinstance(mount, READ_ONLY),
+                mount_propagation="HostToContainer" if isinstance(mount, FromHost) else None,
             )
             for mount in container.mounts
         ],
     )
+
+
+def _about_itself(name: str, path: str) -> core.EnvVarArgs:
+    source = core.ObjectFieldSelectorArgs(field_path=path)
+    return core.EnvVarArgs(name=name, value_from=core.EnvVarSourceArgs(field_ref=source))
 
 
 def _drain(seconds: int) -> core.LifecycleArgs:
@@ -221,7 +261,7 @@ def _drain(seconds: int) -> core.LifecycleArgs:
     return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=seconds)))
 
 
-def _volume(mount: Mount) -> core.VolumeArgs:
+def _volume(mount: FromConfigMap | FromSecret | Scratch | FromClaim | FromHost) -> core.VolumeArgs:
     match mount:
         case FromConfigMap():
             return core.VolumeArgs(
@@ -241,6 +281,10 @@ def _volume(mount: Mount) -> core.VolumeArgs:
         case FromClaim():
             source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim)
             return core.VolumeArgs(name=mount.volume, persistent_volume_claim=source)
+        case FromHost():
+            return core.VolumeArgs(
+                name=mount.volume, host_path=core.HostPathVolumeSourceArgs(path=mount.folder, type="Directory")
+            )
 
 
 def _spread(workload: Workload) -> list[core.TopologySpreadConstraintArgs]:

@@ -41,7 +41,9 @@ PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----")
 # A password in a URL, unless the whole of it is filled in later: $(NAME) by Kubernetes, ${NAME} by the application.
 URL_PASSWORD = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#@:]*:(?!\$\([^)]*\)@|\$?\{[^}]*\}@)[^\s/?#@]+@", re.IGNORECASE)
 FILLED_IN = re.compile(r"\$\(\w+\)", re.ASCII)
-FILE = re.compile(r"/(etc|mnt|run|srv|tmp|usr|var)/\S+")
+_PATH = r"/(etc|mnt|run|srv|tmp|usr|var)/"
+# A path, or as Grafana has it.
+FILE = re.compile(rf"{_PATH}\S+|\$__file\{{{_PATH}[^\s}}]+\}}")
 OPTION = re.compile(r"--?(?P<name>[A-Za-z][\w.-]*)(=(?P<value>.*))?", re.DOTALL)
 # A line of a configuration file that assigns a literal to a password: YAML, JSON, INI and Logstash; redis.
 ASSIGNMENT = re.compile(

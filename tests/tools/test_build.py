@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -58,6 +59,32 @@ def test_all_kubernetes_modules_are_of_one_release(build):
     assert staging == {"0" + tool(build, "kube-apiserver").version.removeprefix("1")}
 
 
+def test_each_tool_is_required_by_the_module_that_it_is_built_in(build):
+    for each in build.tools():
+        assert each.module.is_relative_to(BUILD.parent)
+        wanted = each.package.removeprefix("./").partition("/cmd/")[0]
+        pinned = build.pinned_versions((each.module / "go.mod").read_text())
+        assert each.package.startswith("./") or wanted.startswith(tuple(pinned))
+
+
+def test_the_go_that_is_asked_for_is_the_one_that_the_modules_need(build):
+    for module in {each.module for each in build.tools()}:
+        text = (module / "go.mod").read_text()
+        assert re.findall(r"^go (\d+\.\d+)", text, flags=re.MULTILINE) == [".".join(map(str, build.GO_MINIMUM))]
+        assert "\ntoolchain" not in text
+
+
+@pytest.mark.parametrize(("module", "release"), [("0.305.1", "3.5.1"), ("0.313.0", "3.13.0"), ("0.28.1", "0.28.1")])
+def test_prometheus_is_named_by_its_release(build, module, release):
+    assert build.release(module) == release
+
+
+def test_each_tool_carries_its_pinned_version(build):
+    assert [each.name for each in build.tools() if not any(flag.endswith(each.version) for flag in each.flags)] == [
+        "etcd"  # has its own in its source
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "taken"),
     [
@@ -68,6 +95,10 @@ def test_all_kubernetes_modules_are_of_one_release(build):
         ("kubectl", "Client Version: v1.31.4", False),
         ("pulumi", "v{version}", True),
         ("pulumi", "v3.0.0", False),
+        ("promtool", "promtool, version {version} (branch: HEAD)", True),
+        ("promtool", "promtool, version 2.42.0\n  go version: go{version}", False),
+        ("redis_exporter", "Redis Metrics Exporter {version}    build date", True),
+        ("prometheus-adapter", "{version}", False),
     ],
 )
 def test_a_tool_on_path_is_taken_at_the_pinned_version_only(build, program, name, text, taken):
@@ -107,6 +138,28 @@ def test_nothing_is_built_twice_until_its_pins_change(build, monkeypatch):
     monkeypatch.setattr(build, "tools", lambda: [build.Tool(**ETCD, flags=("-X main.other=1",))])
     build.build_all()
     assert built == ["etcd", "etcd"]
+
+
+def test_a_tool_is_built_anew_when_the_pins_of_its_own_module_change(build, tmp_path):
+    files = {file: tmp_path / file for file in ("go.mod", "go.sum")}
+    for file in files.values():
+        file.write_text("one")
+    mine, other = build.Tool(**ETCD, module=tmp_path), build.Tool(**ETCD)
+    before = build.pins_digest(mine), build.pins_digest(other)
+    files["go.sum"].write_text("two")
+    assert build.pins_digest(mine) != before[0]
+    assert build.pins_digest(other) == before[1]
+
+
+def test_a_tool_is_built_in_its_module(build, program, tmp_path):
+    go = program("go", "")
+    go.write_text(f'#!/bin/sh\npwd > {tmp_path}/where\nwhile [ "$1" != -o ]; do shift; done\n: > "$2"\n')
+    module = tmp_path / "module"
+    module.mkdir()
+    build.TARGET.mkdir()
+    build.compile_tool(str(go), build.Tool(**ETCD, module=module), build.Progress(1))
+    assert (tmp_path / "where").read_text().strip() == str(module)
+    assert (build.TARGET / "bin" / "etcd").exists()
 
 
 def test_without_go_one_line_says_what_to_install(build, program, monkeypatch, capsys):

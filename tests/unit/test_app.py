@@ -1,10 +1,17 @@
 """The application is deployed as its operations guide says, with the guide's defects mended."""
 
+import copy
 import json
 from typing import Any
 
-from infra.components.app import WORKLOAD
-from tests.conftest import container_of, platform_of, pod_of, settings_of, workloads
+import pytest
+
+from infra.components.app import METRICS, WORKLOAD
+from infra.environments.preview.crosscheck import crosscheck
+from infra.environments.preview.stack_preview import checked, render
+from infra.environments.recording import record_platform
+from infra.monitoring.promql import parse, selectors
+from tests.conftest import container_of, peers, platform_of, pod_of, settings_of, workloads
 
 NAME = "modelcard-generator"
 
@@ -97,6 +104,96 @@ def test_the_autoscaler_moves_at_the_guides_pace():
             "selectPolicy": "Max",
         },
     }
+
+
+@pytest.fixture(scope="module")
+def with_keda():
+    settings = settings_of("prod", app={"autoscaling": {"metrics_from": "keda"}})
+    return record_platform(settings, stack="prod")
+
+
+@pytest.fixture
+def scaled(with_keda):
+    return with_keda.one("keda.sh/v1alpha1:ScaledObject", f"{NAME}-scaling")["spec"]
+
+
+def test_keda_takes_the_place_of_the_autoscaler_and_of_the_adapter(with_keda):
+    assert with_keda.all("HorizontalPodAutoscaler") == []
+    assert [each.name for each in with_keda.registrations if "adapter" in each.name] == []
+
+
+def test_the_autoscaler_that_keda_makes_has_the_same_name_bounds_and_pace(scaled):
+    made = scaled["advanced"]["horizontalPodAutoscalerConfig"]
+    assert scaled["scaleTargetRef"] == scaler()["scaleTargetRef"]
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (
+        scaler()["minReplicas"], scaler()["maxReplicas"],
+    )  # fmt: skip
+    assert made == {"name": f"{NAME}-hpa", "behavior": scaler()["behavior"]}
+
+
+def test_the_autoscaler_that_keda_makes_aims_at_the_same_metrics(scaled):
+    cpu, memory, requests = scaler()["metrics"]
+    utilization = {each["resource"]["name"]: each["resource"]["target"]["averageUtilization"] for each in (cpu, memory)}
+    triggers = {each["type"]: each for each in scaled["triggers"]}
+    assert list(triggers) == ["cpu", "memory", "prometheus"]
+    for kind, percent in utilization.items():
+        assert triggers[kind] == {"type": kind, "metricType": "Utilization", "metadata": {"value": str(percent)}}
+    assert (triggers["prometheus"]["metricType"], triggers["prometheus"]["metadata"]["threshold"]) == (
+        requests["pods"]["target"]["type"], requests["pods"]["target"]["averageValue"],
+    )  # fmt: skip
+
+
+def test_keda_counts_what_the_adapter_would_count(scaled):
+    def counted(query):
+        (selector,) = selectors(parse(query))
+        own = {each for each in selector.matchers if each.label in {"job", "endpoint"}}
+        return selector.metric, own, selector.seconds
+
+    config = platform_of("prod").one("v1:ConfigMap", "adapter-config")["data"]["config.yaml"]
+    (line,) = [line for line in config.splitlines() if "metricsQuery" in line]
+    adapters = line.partition(": ")[2].replace("<<.Series>>", "http_requests_total").replace("<<.GroupBy>>", "pod")
+    (trigger,) = [each for each in scaled["triggers"] if each["type"] == "prometheus"]
+    assert counted(trigger["metadata"]["query"]) == counted(adapters.replace("<<.LabelMatchers>>", 'pod="a"'))
+    assert counted(trigger["metadata"]["query"])[2] >= 4 * METRICS.interval
+
+
+def test_keda_does_not_take_silence_for_a_lack_of_load(scaled):
+    (trigger,) = [each for each in scaled["triggers"] if each["type"] == "prometheus"]
+    assert trigger["metadata"]["ignoreNullValues"] == "false"
+
+
+def test_keda_logs_in_to_prometheus_and_verifies_it(with_keda, scaled):
+    (trigger,) = [each for each in scaled["triggers"] if each["type"] == "prometheus"]
+    login = with_keda.one("keda.sh/v1alpha1:TriggerAuthentication", f"{NAME}-authentication")
+    secret = with_keda.one("core/v1:Secret", "app-autoscaling")
+    wanted = {each["parameter"]: (each["name"], each["key"]) for each in login["spec"]["secretTargetRef"]}
+    assert trigger["authenticationRef"] == {"name": login["metadata"]["name"]}
+    assert trigger["metadata"]["authModes"] == "basic"
+    assert trigger["metadata"]["serverAddress"] == "https://prometheus.modelcard-observability:9090"
+    assert wanted == {key: (secret["metadata"]["name"], key) for key in ("username", "password", "ca")}
+    assert set(secret["stringData"].values()) == {"[secret]"}
+
+
+def test_no_room_is_kept_for_an_adapter_that_is_not_there(with_keda):
+    quotas = [
+        int(platform.one("v1:ResourceQuota", "modelcard-observability-quota")["spec"]["hard"]["pods"])
+        for platform in (platform_of("prod"), with_keda)
+    ]
+    assert quotas[0] - quotas[1] == 2 + 1  # of a rollout
+
+
+def test_a_preview_counts_the_pods_that_keda_may_make():
+    rendered = render("prod", settings_of("prod", app={"autoscaling": {"metrics_from": "keda"}}))
+    assert checked(rendered).complaints == ()
+    manifests = copy.deepcopy(dict(rendered.manifests))
+    manifests[f"keda.sh/v1alpha1/ScaledObject modelcard/{NAME}"]["spec"]["maxReplicaCount"] = 21
+    quota = "v1/ResourceQuota modelcard/quota: spec.hard"
+    assert {line.partition("[")[0] for line in crosscheck(manifests)} == {quota}
+
+
+def test_prometheus_answers_keda_and_the_adapter_no_more(with_keda):
+    assert peers(with_keda.one("v1:NetworkPolicy", "prometheus-from-keda")) == {"keda/"}
+    assert "prometheus-adapter" not in json.dumps([each.inputs for each in with_keda.all("v1:NetworkPolicy")])
 
 
 def test_no_option_of_another_language_is_left(each_platform):

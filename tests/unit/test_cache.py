@@ -1,9 +1,13 @@
 """Redis is a cache: bounded, forgetful, and closed to all but its clients."""
 
-import pytest
+import subprocess
 
-from infra.components.cache import redis_conf, users_acl
+import pytest
+import redis
+
+from infra.components.cache import MONITOR, redis_conf, users_acl
 from infra.quantities import Memory
+from tests.app.servers import REDIS, eventually, free_port
 from tests.conftest import container_of, directives, peers
 
 
@@ -33,17 +37,57 @@ def test_it_speaks_tls_only(platform):
 
 
 def test_a_client_without_a_user_can_do_nothing_but_ping():
-    assert users_acl("hunter2").splitlines()[0] == "user default on >hunter2 -@all +ping"
+    assert users_acl("hunter2", "hunter3").splitlines()[0] == "user default on >hunter2 -@all +ping"
 
 
 def test_the_application_may_neither_stop_nor_reconfigure_it():
-    rules = users_acl("hunter2").splitlines()[1].split()
+    rules = users_acl("hunter2", "hunter3").splitlines()[1].split()
     assert rules[:4] == ["user", "app", "on", ">hunter2"]
     assert rules.index("+@all") < rules.index("-@admin") < rules.index("-@dangerous")
 
 
 def test_there_are_no_users_but_these():
-    assert [line.split()[1] for line in users_acl("hunter2").splitlines()] == ["default", "app"]
+    assert [line.split()[1] for line in users_acl("hunter2", "hunter3").splitlines()] == ["default", "app", "monitor"]
+
+
+def test_who_monitors_it_sees_no_key_and_changes_nothing():
+    _, name, _, password, *rules = users_acl("hunter2", "hunter3").splitlines()[2].split()
+    assert (name, password, rules[0]) == ("monitor", ">hunter3", "-@all")
+    assert not [rule for rule in rules if rule.startswith(("~", "%", "+@"))]
+    assert not {"+config", "+client", "+eval", "+get", "+set"} & set(rules)
+
+
+@pytest.fixture(scope="module")
+def monitor(tmp_path_factory):
+    """A client of a real server, as the user for monitoring."""
+    folder, port = tmp_path_factory.mktemp("redis"), free_port()
+    (folder / "users.acl").write_text(users_acl("hunter2", "hunter3"))
+    options = ("--port", str(port), "--bind", "127.0.0.1", "--save", "", "--aclfile", folder / "users.acl")
+    server = subprocess.Popen([REDIS, *options, "--dir", folder], stdout=subprocess.DEVNULL)
+    client = redis.Redis(port=port, username=MONITOR, password="hunter3", driver_info=None)
+    try:
+        eventually(client.ping)
+        yield client
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.mark.parametrize(
+    "command", ["INFO ALL", "CONFIG GET *", "SLOWLOG GET 1", "SLOWLOG LEN", "LATENCY LATEST", "CLIENT SETNAME exporter"]
+)
+def test_who_monitors_it_may_ask_what_the_exporter_asks(monitor, command):
+    assert monitor.execute_command(*command.split()) is not None
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["GET key", "SCAN 0", "KEYS *", "CONFIG SET maxmemory 1", "ACL LIST", "CLIENT LIST", "CLIENT KILL TYPE normal",
+     "SLOWLOG RESET", "LATENCY RESET", "FLUSHALL", "SHUTDOWN", "MONITOR"],
+)  # fmt: skip
+def test_who_monitors_it_may_do_nothing_else(monitor, command):
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        monitor.execute_command(*command.split())
 
 
 def test_the_password_is_in_secrets_only(platform):
@@ -51,5 +95,6 @@ def test_the_password_is_in_secrets_only(platform):
     assert "[secret]" not in platform.one("v1:ConfigMap", "cache-config")["data"]["redis.conf"]
 
 
-def test_only_the_application_reaches_it(platform):
-    assert peers(platform.one("v1:NetworkPolicy", "cache-redis")) == {"modelcard-generator"}
+def test_only_the_application_and_its_exporter_reach_it(platform):
+    clients = {"modelcard-generator", "modelcard-observability/redis-exporter"}
+    assert peers(platform.one("v1:NetworkPolicy", "cache-redis")) == clients

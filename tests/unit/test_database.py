@@ -38,7 +38,8 @@ def test_who_comes_over_the_network_must_use_tls_and_a_password():
     lines = [line.split() for line in PG_HBA.splitlines()]
     network = [line for line in lines if line[0] != "local"]
     assert {(kind, database, user, method) for kind, database, user, _, method in network} == {
-        ("hostssl", "modelcard", "modelcard", "scram-sha-256")
+        ("hostssl", "modelcard", "modelcard", "scram-sha-256"),
+        ("hostssl", "modelcard", "monitor", "scram-sha-256"),
     }
 
 
@@ -90,5 +91,6 @@ def test_the_data_folder_is_below_the_volume(platform):
     assert variables["PGDATA"] == "/var/lib/postgresql/data/pgdata"
 
 
-def test_only_the_application_reaches_it(platform):
-    assert peers(platform.one("v1:NetworkPolicy", "database-postgres")) == {"modelcard-generator"}
+def test_only_the_application_and_its_exporter_reach_it(platform):
+    clients = {"modelcard-generator", "modelcard-observability/postgres-exporter"}
+    assert peers(platform.one("v1:NetworkPolicy", "database-postgres")) == clients

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from infra.components.edge import PORT, nginx_conf
+from infra.components.edge import METRICS, PORT, nginx_conf
 from infra.environments.recording import record_platform
 from infra.quantities import Memory
-from tests.conftest import container_of, peers, settings_of
+from tests.conftest import container_of, peers, pod_of, settings_of
 
 CONF = nginx_conf("modelcard-generator:8080", Memory("100Mi"))
 
@@ -42,7 +42,8 @@ def test_its_configuration_has_no_variable_left():
 
 
 def test_it_listens_where_its_service_leads_and_forwards_to_the_application():
-    assert re.findall(r"listen (\S+);", CONF) == [str(PORT)]
+    # The first is for the exporter beside it, and for nobody outside of the pod.
+    assert re.findall(r"listen (\S+);", CONF) == ["127.0.0.1:8081", str(PORT)]
     assert re.findall(r"server (\S+);", CONF) == ["modelcard-generator:8080"]
 
 
@@ -80,3 +81,37 @@ def test_a_certificate_that_others_keep_replaces_its_own():
 
 def test_only_the_ingress_controller_reaches_it(platform):
     assert peers(platform.one("v1:NetworkPolicy", "edge-nginx")) == {"ingress-nginx/"}
+
+
+@pytest.fixture
+def exporter(platform):
+    (_, exporter) = pod_of(platform.one("apps/v1:Deployment", "edge-nginx"))["containers"]
+    return exporter
+
+
+def test_its_counters_are_read_by_the_exporter_beside_it(exporter):
+    (page,) = [each.partition("=")[2] for each in exporter["args"] if each.startswith("--nginx.scrape-uri=")]
+    server, path = re.findall(r"http://([^/]+)(/.*)", page)[0]
+    (block,) = re.findall(r"server \{\s+listen 127.0.0.1:8081;(.*?)\n    \}", CONF, re.DOTALL)
+    assert server == "127.0.0.1:8081"
+    assert f"location = {path} {{ access_log off; stub_status; }}" in block
+
+
+def test_the_exporter_is_asked_by_tls_at_a_port_that_users_do_not_reach(platform, exporter):
+    assert exporter["ports"] == [{"name": "metrics", "containerPort": METRICS.port}]
+    assert "--web.config.file=/etc/modelcard/web/web.yml" in exporter["args"]
+    service = platform.one("v1:Service", "edge-nginx-service")["spec"]
+    assert [port["port"] for port in service["ports"]] == [PORT]
+    assert peers(platform.one("v1:NetworkPolicy", "edge-nginx-metrics")) == {"modelcard-observability/prometheus"}
+
+
+def test_an_exporter_that_hangs_is_restarted_long_before_it_takes_nginx_out_of_service(exporter):
+    readiness, liveness = exporter["readinessProbe"], exporter["livenessProbe"]
+    patience = {name: each["periodSeconds"] * each.get("failureThreshold", 3)
+                for name, each in (("readiness", readiness), ("liveness", liveness))}  # fmt: skip
+    assert patience == {"readiness": 600, "liveness": 60}
+
+
+def test_nginx_does_not_wait_for_the_exporter_to_become_ready(exporter):
+    assert exporter["readinessProbe"]["periodSeconds"] <= 10
+    assert "initialDelaySeconds" not in exporter["readinessProbe"]

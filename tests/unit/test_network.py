@@ -2,21 +2,60 @@
 
 from collections.abc import Iterator
 
-from tests.conftest import NAME, container_of, peer_name, workloads
+import pytest
+
+from tests.conftest import NAME, peer_name, pod_of, workloads
 
 Edge = tuple[str, str, str]  # client, target, port
 
+SCRAPED = {
+    "modelcard-generator": 8080,
+    "edge-nginx": 9113,
+    "postgres-exporter": 9187,
+    "redis-exporter": 9121,
+    "node-exporter": 9100,
+    "kube-state-metrics": 8443,
+    "blackbox-exporter": 9115,
+    "prometheus-adapter": 6443,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3000,
+}
+PROBED = {
+    "edge-nginx": 8080,
+    "cache-redis": 6379,
+    "kube-state-metrics": 8443,
+    "postgres-exporter": 9187,
+    "redis-exporter": 9121,
+    "prometheus-adapter": 6443,
+    "prometheus": 9090,
+    "alertmanager": 9093,
+    "grafana": 3000,
+}
 INSIDE = {
     ("edge-nginx", "modelcard-generator", "8080/TCP"),
     ("modelcard-generator", "database-postgres", "5432/TCP"),
     ("modelcard-generator", "cache-redis", "6379/TCP"),
+    ("postgres-exporter", "database-postgres", "5432/TCP"),
+    ("redis-exporter", "cache-redis", "6379/TCP"),
+    ("grafana", "prometheus", "9090/TCP"),
+    ("grafana", "alertmanager", "9093/TCP"),
+    ("prometheus-adapter", "prometheus", "9090/TCP"),
+    *(("prometheus", target, f"{port}/TCP") for target, port in SCRAPED.items()),
+    *(("blackbox-exporter", target, f"{port}/TCP") for target, port in PROBED.items()),
 }
-INTO = {("ingress-nginx/", "edge-nginx", "8080/TCP")}
+# Only several replicas have something to agree on.
+GOSSIP = {("alertmanager", "alertmanager", "9094/TCP")}
+INTO = {("ingress-nginx/", "edge-nginx", "8080/TCP"), ("0.0.0.0/0", "prometheus-adapter", "6443/TCP")}
+CALLS_API = ("kube-state-metrics", "prometheus", "prometheus-adapter")
 OUT_OF = {
     ("every pod", "kube-system/kube-dns", "53/UDP"),
     ("every pod", "kube-system/kube-dns", "53/TCP"),
     ("modelcard-generator", "0.0.0.0/0", "443/TCP"),
+    ("prometheus", "0.0.0.0/0", "10250/TCP"),
+    *((client, "0.0.0.0/0", f"{port}/TCP") for client in CALLS_API for port in (443, 6443)),
 }
+OWN = ("modelcard/", "modelcard-observability/", "modelcard-agents/")
 
 
 def edges(platform, direction: str, peers: str) -> Iterator[Edge]:
@@ -26,31 +65,43 @@ def edges(platform, direction: str, peers: str) -> Iterator[Edge]:
         pods = spec["podSelector"].get("matchLabels", {}).get(NAME, "every pod")
         for rule in spec.get(direction, []):
             ports = [f"{port['port']}/{port['protocol']}" for port in rule.get("ports", [])] or ["every port"]
-            for peer in [peer_name(peer) for peer in rule.get(peers, [])] or ["everybody"]:
+            for peer in [within(peer_name(peer)) for peer in rule.get(peers, [])] or ["everybody"]:
                 for port in ports:
                     yield (peer, pods, port) if direction == "ingress" else (pods, peer, port)
 
 
-def test_a_policy_of_the_namespace_denies_both_directions(each_platform):
-    spec = each_platform.one("NetworkPolicy", "modelcard-default-deny")["spec"]
+def within(peer: str) -> str:
+    """Pods of the stack are known by their names, whichever of its namespaces they are in."""
+    return next((peer.removeprefix(own) for own in OWN if peer.startswith(own)), peer)
+
+
+def inside(platform) -> set[Edge]:
+    several = workloads(platform)["alertmanager"]["spec"]["replicas"] > 1
+    return INSIDE | GOSSIP if several else INSIDE
+
+
+@pytest.mark.parametrize("namespace", ["modelcard", "modelcard-observability", "modelcard-agents"])
+def test_a_policy_of_each_namespace_denies_both_directions(each_platform, namespace):
+    spec = each_platform.one("NetworkPolicy", f"{namespace}-default-deny")["spec"]
     assert spec == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
 def test_exactly_these_edges_lead_to_a_pod(each_platform):
-    assert set(edges(each_platform, "ingress", "from")) == INSIDE | INTO
+    assert set(edges(each_platform, "ingress", "from")) == inside(each_platform) | INTO
 
 
 def test_exactly_these_edges_lead_from_a_pod(each_platform):
-    assert set(edges(each_platform, "egress", "to")) == INSIDE | OUT_OF
+    assert set(edges(each_platform, "egress", "to")) == inside(each_platform) | OUT_OF
 
 
 def test_every_edge_inside_leads_to_a_port_of_a_workload(platform):
     listening = {
         (name, f"{port['containerPort']}/TCP")
         for name, workload in workloads(platform).items()
-        for port in container_of(workload).get("ports", [])
+        for container in pod_of(workload)["containers"]
+        for port in container.get("ports", [])
     }
-    assert {(target, port) for _, target, port in INSIDE | INTO} == listening
+    assert {(target, port) for _, target, port in inside(platform) | INTO} == listening
 
 
 def test_a_policy_says_which_direction_it_is_about(platform):

@@ -18,20 +18,26 @@ _SUFFIXES |= {f"{suffix}i": Decimal(1024 ** (power + 1)) for power, suffix in en
 _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "ephemeral-storage": "requests.ephemeral-storage"}
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 Usage = Mapping[str, Decimal]
+# Kinds of autoscalers, and where they say the least and the most pods.
+_SCALERS = {
+    "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas"),
+    "ScaledObject": ("minReplicaCount", "maxReplicaCount"),
+}
 
 
 def autoscalers(objects: Objects) -> Iterator[str]:
     """An autoscaler's target exists and leaves the number of its pods to it."""
-    for key, scaler in objects.of("HorizontalPodAutoscaler"):
+    for key, scaler in objects.of(*_SCALERS):
         spec = scaler["spec"]
+        low, high = _SCALERS[scaler["kind"]]
         target = spec["scaleTargetRef"]
         found = objects.get(target["kind"], namespace_of(scaler), target["name"])
         if found is None or found["apiVersion"] != target.get("apiVersion"):
             yield f"{key}: spec.scaleTargetRef: there is no {target['kind']} {target['name']}"
         elif "replicas" in found["spec"]:
             yield f"{key}: {target['kind']} {target['name']} declares spec.replicas, which would undo its scaling"
-        if spec.get("minReplicas", 1) > spec["maxReplicas"]:
-            yield f"{key}: spec.minReplicas is {spec['minReplicas']} but spec.maxReplicas is {spec['maxReplicas']}"
+        if spec.get(low, 1) > spec[high]:
+            yield f"{key}: spec.{low} is {spec[low]} but spec.{high} is {spec[high]}"
 
 
 def quotas(objects: Objects) -> Iterator[str]:
@@ -72,11 +78,11 @@ def _most(objects: Objects, pods: Pods) -> int:
     """The most pods of a controller at a time: at the autoscaler's maximum, and a rollout's surge."""
     spec = pods.controller.get("spec", {})
     count = int(spec.get("replicas", 1))
-    for _, scaler in objects.of("HorizontalPodAutoscaler"):
+    for _, scaler in objects.of(*_SCALERS):
         target = scaler["spec"]["scaleTargetRef"]
         same = namespace_of(scaler) == pods.namespace and (target["kind"], target["name"]) == (pods.kind, pods.name)
         if same:
-            count = max(count, scaler["spec"]["maxReplicas"])
+            count = max(count, scaler["spec"][_SCALERS[scaler["kind"]][1]])
     if pods.kind != "Deployment" or spec.get("strategy", {}).get("type") == "Recreate":
         return count
     surge = spec.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")

@@ -32,6 +32,8 @@ CLUSTER_SCOPED = frozenset(
         "ValidatingAdmissionPolicyBinding",
     }
 )
+# What lets a server of ours ask the API server who is calling; the role is Kubernetes' own.
+_ELSEWHERE = {("RoleBinding", "kube-system")}
 _ANTI_OR_NOT = ("podAffinity", "podAntiAffinity")
 
 
@@ -45,7 +47,7 @@ def namespaces(objects: Objects) -> Iterator[str]:
     """Every object is in a namespace of the stack, or of a kind that is in none."""
     for key, each in objects.of(*{each["kind"] for each in objects.manifests.values() if "kind" in each}):
         namespace = namespace_of(each)
-        if each["kind"] in CLUSTER_SCOPED:
+        if each["kind"] in CLUSTER_SCOPED or (each["kind"], namespace) in _ELSEWHERE:
             continue
         if not namespace:
             yield f"{key}: metadata.namespace is missing"
