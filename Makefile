@@ -4,7 +4,7 @@ STACK ?= local
 BIN := .venv/bin
 FAST := tests/unit tests/contract tests/policy tests/preview tests/rules tests/dashboards tests/tools
 
-.PHONY: up down status preview app test test-fast gameday lint tools lock generated benchmark judges clean
+.PHONY: up down status preview app test test-fast gameday mutation lint tools lock generated benchmark judges clean
 
 up: .venv/installed tools ## Deploy STACK (default: local, on an embedded control plane)
 	@$(BIN)/mcenv up $(STACK)
@@ -33,6 +33,9 @@ lint: .venv/installed ## Format, lint, types, generated files
 	@$(BIN)/python -m infra.settings_schema --check
 	@$(BIN)/python -m modelcard_generator.monitoring.catalogue --check
 	@$(BIN)/python -m dashboards --check
+
+mutation: .venv/installed tools ## Change every rule in every way, and see whether its tests notice; takes 10 minutes
+	@$(BIN)/python -m tests.promtool.mutants
 
 gameday: .venv/installed tools ## Break one thing after another, and see who is told; takes 15 minutes
 	@$(BIN)/python -m tests.system.gameday

@@ -80,11 +80,12 @@ BURN_RATES = (
 SYMPTOMS = ("HighErrorRate", "SlowResponseTime", "GenerationFailures", "SlowGenerations", *BURN_RATES)
 POOL = ("DatabasePoolSaturated", "DatabasePoolWaiting", "SlowQueries")
 CACHE = ("CacheErrors", "LowCacheHitRatio")
+POD_TROUBLE = ("CrashLooping", "ContainerOomKilled", "ImagePullFailing", "PodUnschedulable", "PodNotReady")
 INHIBITIONS: Sequence[Inhibition] = (
     Inhibition(
         cause="DatabaseConnectionIssues",
         when={"cause": "database down"},
-        silenced=(*SYMPTOMS, *POOL, "ServiceProbeFailing"),
+        silenced=(*SYMPTOMS, *POOL, "ServiceProbeFailing", "PodNotReady"),
         reason="without the database no request succeeds, and no pod is ready to be sent one",
     ),
     Inhibition(
@@ -118,6 +119,27 @@ INHIBITIONS: Sequence[Inhibition] = (
             reason="what burns the budget within hours burns it within days as well",
         )
         for position, faster in enumerate(BURN_RATES[:-1], 1)
+    ),
+    *(
+        Inhibition(
+            cause=cause,
+            silenced=("RolloutStuck",),
+            equal=("namespace",),
+            reason="the rollout waits for pods of which it is known why they do not come",
+        )
+        for cause in POD_TROUBLE
+    ),
+    Inhibition(
+        cause="NodeUnreachable",
+        silenced=("PodNotReady",),
+        equal=("node",),
+        reason="nothing on that node is ready",
+    ),
+    Inhibition(
+        cause="AlertmanagerConfigReloadFailed",
+        silenced=("AlertmanagerConfigInconsistent",),
+        equal=("namespace",),
+        reason="one that keeps its old configuration differs from the others",
     ),
     Inhibition(
         cause="CertificateExpiresVerySoon",

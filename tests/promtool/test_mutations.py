@@ -1,4 +1,4 @@
-"""The tests of the rules notice every change to one, but for those listed; and the changes are those that we mean."""
+"""The changes to a rule are those that we mean, and a change that no test notices is found (`make mutation`)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,7 @@ from infra.monitoring.rules import Rule
 from tests.promtool import mutants
 from tests.promtool.mutants import Survivor, listed, run
 from tests.promtool.mutations import mutations
-from tests.promtool.promtool import ROOT
 from tests.promtool.suites import suites
-
-
-@pytest.mark.timeout(600)
-def test_every_change_to_a_rule_is_noticed_or_listed_with_a_reason(capsys):
-    scores = run(suites(ROOT))
-    with capsys.disabled():
-        print()
-        for score in scores:
-            print(score)
-        print(mutants.total(scores))
-    known, found = listed(ROOT), {each for score in scores for each in score.survivors}
-    assert sorted(found - known.keys(), key=str) == []
-    assert sorted(known.keys() - found, key=str) == [], "these do not survive any more: take them off the list"
-    assert [each for each, reason in known.items() if not reason] == []
 
 
 def changes(expr, **others):

@@ -31,6 +31,7 @@ ABSENT_IN_HEALTH = (
     "kube_pod_container_status_waiting_reason",
     "kube_job_failed",
     "kube_horizontalpodautoscaler_status_target_metric",
+    "kube_pod_status_unschedulable",
     "alertmanager_cluster_members",
     "ALERTS",
 )
