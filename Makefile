@@ -45,7 +45,7 @@ judges: .venv/installed tools ## What kube-score says of dev and prod
 
 benchmark: .venv/installed tools ## Ratios to floors and peers measured in the same run; needs `make up`, takes 10 minutes
 	@for each in $(BENCHMARKS); do echo "== $$each" && $(BIN)/python -m benchmarks.$$each || failed=1; done; exit $$failed
-BENCHMARKS := requests logging_records cache queries endurance preview
+BENCHMARKS := rules requests logging_records cache queries endurance preview
 
 generated: .venv/installed ## Write infra/settings.schema.json, docs/metrics.md and dashboards/json anew
 	@$(BIN)/python -m infra.settings_schema
