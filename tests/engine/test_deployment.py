@@ -20,6 +20,7 @@ from infra.environments.workspace import ROOT
 from infra.errors import UserError
 
 NAMESPACE = "modelcard"
+KINDS = {"Deployment", "StatefulSet", "DaemonSet", "PersistentVolumeClaim", "Ingress"}
 
 
 def api(live, kind: str) -> Any:
@@ -40,7 +41,7 @@ def test_the_first_up_creates_the_whole_stack(deployed):
 def test_everything_becomes_ready_and_is_said_to_be_simulated(live):
     assert wait_until(lambda: deployment.status(live.space).ready, timeout=60)
     status = deployment.status(live.space)
-    assert {each.kind for each in status.objects} == {"Deployment", "StatefulSet", "PersistentVolumeClaim", "Ingress"}
+    assert {each.kind for each in status.objects} == KINDS
     assert status.simulated_pods == status.pods > 0
 
 

@@ -198,16 +198,16 @@ def _meetings(waiting: Iterable[Mutant]) -> list[Meeting]:
     together: dict[tuple[str, int, Test], list[Mutant]] = defaultdict(list)
     meetings = []
     for mutant in waiting:
-        if _form(mutant) == "itself":
+        if form(mutant) == "itself":
             meetings.append(Meeting(mutants=[mutant], test=mutant.tests[0], form="itself"))
         else:
             together[mutant.suite.file, mutant.index, mutant.tests[0]].append(mutant)
     for (_, _, test), several in together.items():
-        meetings.append(Meeting(mutants=several, test=test, form=_form(several[0])))
+        meetings.append(Meeting(mutants=several, test=test, form=form(several[0])))
     return meetings
 
 
-def _form(mutant: Mutant) -> Literal["itself", "alerts", "queries"]:
+def form(mutant: Mutant) -> Literal["itself", "alerts", "queries"]:
     """How a mutant meets the next of its tests."""
     test, rule, readers = mutant.tests[0], mutant.original, mutant.readers
     if rule.kind == "alert" and readers == {rule.name, *OF_ALERTS} and not test.queried & OF_ALERTS:

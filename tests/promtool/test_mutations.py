@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from infra.monitoring.rules import Rule
 from tests.promtool import mutants
 from tests.promtool.mutants import Survivor, listed, run
-from tests.promtool.mutations import mutations
+from tests.promtool.mutations import Mutation, mutations
 from tests.promtool.suites import suites
 
 
@@ -156,6 +158,19 @@ def test_an_expression_that_fails_is_noticed_and_the_others_are_judged_all_the_s
     (score,) = run(suites(repository))
     assert Survivor(rule="Down", mutation="on (job, pod): pod dropped") not in score.survivors
     assert score.mutants > len(score.survivors)
+
+
+def test_what_is_not_changed_is_not_noticed_in_whichever_form(repository, monkeypatch):
+    asked = '  - name: "job:up:min"\n    input_series: [{series: up, values: 1x8}]\n    promql_expr_test:\n'
+    asked += '      - {expr: "round(job:up:min)", eval_time: 1m, exp_samples: [{labels: "{}", value: 1}]}\n'
+    (repository / "rules" / "tests" / "x.yml").write_text(TESTS + asked)
+    monkeypatch.setattr(mutants, "mutations", lambda rule, _: [Mutation(change="none", rule=replace(rule))])
+    (suite,) = suites(repository)
+    record, alert = mutants.mutants(suite)
+    assert [mutants.form(record), mutants.form(alert)] == ["queries", "alerts"]
+    assert [test.name for test in record.tests] == ["job:up:min", "Down: firing"]
+    (score,) = run([suite])
+    assert len(score.survivors) == score.mutants == 2
 
 
 def test_a_record_is_tested_by_what_reads_it(repository):
