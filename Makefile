@@ -34,7 +34,7 @@ lint: .venv/installed ## Format, lint, types, generated files
 	@$(BIN)/python -m modelcard_generator.monitoring.catalogue --check
 	@$(BIN)/python -m dashboards --check
 
-mutation: .venv/installed tools ## Change every rule in every way, and see whether its tests notice; takes 10 minutes
+mutation: .venv/installed tools ## Change every rule in every way, and see whether its tests notice; takes two minutes
 	@$(BIN)/python -m tests.promtool.mutants
 
 gameday: .venv/installed tools ## Break one thing after another, and see who is told; takes 15 minutes

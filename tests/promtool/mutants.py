@@ -271,23 +271,29 @@ def total(scores: Sequence[Score]) -> Score:
     return Score(file="all", mutants=sum(score.mutants for score in scores), survivors=survivors)
 
 
+def unexplained(scores: Sequence[Score], known: Mapping[Survivor, str], *, everything: bool) -> list[str]:
+    """What is wrong with the list: who survives and is not on it, or without a reason, or is on it and is killed."""
+    survivors = [each for score in scores for each in score.survivors]
+    unlisted = [f"{each.rule}: {each.mutation}: survives" for each in survivors if each not in known]
+    bare = [f"{LISTED}: {each.rule}: {each.mutation}: give a reason" for each, reason in known.items() if not reason]
+    stale = [
+        f"{LISTED}: {each.rule}: {each.mutation}: survives no more: take it off"
+        for each in known.keys() - set(survivors)
+    ]
+    return [*unlisted, *bare, *(sorted(stale) if everything else ())]
+
+
 def main(files: Sequence[str]) -> int:
-    """Prints what survives; fails if it is not listed."""
+    """Prints what survives and is not listed, and the scores; fails if there is any."""
     start = time.perf_counter()
     try:
         scores = run(suites(ROOT, files))
+        wrong = unexplained(scores, listed(ROOT), everything=not files)
     except (FileNotFoundError, RuntimeError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
-    known = listed(ROOT)
-    unknown = 0
-    for score in scores:
-        for each in score.survivors:
-            unknown += each not in known
-            print(f"{score.file}: {each.rule}: {each.mutation}{' (listed)' if each in known else ''}")
-        print(score)
-    print(f"{total(scores)} in {time.perf_counter() - start:.0f} s; {unknown} survive that are not listed")
-    return 1 if unknown else 0
+    print(*wrong, *scores, f"{total(scores)}, in {time.perf_counter() - start:.0f} s", sep="\n")
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 
 from infra.monitoring.rules import Rule
 from tests.promtool import mutants
-from tests.promtool.mutants import Survivor, listed, run
+from tests.promtool.mutants import Score, Survivor, listed, run, unexplained
 from tests.promtool.mutations import Mutation, mutations
 from tests.promtool.suites import suites
 
@@ -196,3 +196,14 @@ def test_the_list_of_survivors_gives_reasons(repository):
     entry = '- rule: Down\n  mutation: "for: 1m -> 30s"\n  reason: because\n'
     (repository / mutants.LISTED).write_text(entry)
     assert listed(repository) == {Survivor(rule="Down", mutation="for: 1m -> 30s"): "because"}
+
+
+def test_a_survivor_is_listed_with_a_reason_as_long_as_it_survives():
+    kept, gone = Survivor(rule="Down", mutation="for: 1m -> 30s"), Survivor(rule="Down", mutation="for: 1m removed")
+    scores = [Score(file="rules/x.yml", mutants=2, survivors=[kept])]
+    assert unexplained(scores, {}, everything=True) == ["Down: for: 1m -> 30s: survives"]
+    assert unexplained(scores, {kept: "because"}, everything=True) == []
+    assert "give a reason" in unexplained(scores, {kept: ""}, everything=True)[0]
+    both = {kept: "because", gone: "because"}
+    assert "survives no more: take it off" in unexplained(scores, both, everything=True)[0]
+    assert unexplained(scores, both, everything=False) == []  # it may be another file's
