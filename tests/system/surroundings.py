@@ -56,6 +56,7 @@ class Surroundings:
         self.ports: dict[tuple[str, int], int] = {}
         self.processes: dict[str, Process] = {}
         self.servers: list[Any] = []
+        self.service: RunningService | None = None
         self.space = local_workspace(ROOT, folder / "stack")
 
     def start(self) -> None:
@@ -74,6 +75,8 @@ class Surroundings:
         """Everything goes, whatever had started."""
         for process in self.processes.values():
             process.kill()
+        if self.service is not None and self.service.process is not None:
+            self.service.kill()
         for server in self.servers:
             server.close()
         self.outside.close()
