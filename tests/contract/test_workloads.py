@@ -56,7 +56,8 @@ def files(platform: Recording, name: str) -> str:
     volumes = pod_of(workloads(platform)[name])["volumes"]
     names = {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
     maps = [each.inputs["data"] for each in platform.all("v1:ConfigMap") if each.inputs["metadata"]["name"] in names]
-    return json.dumps(maps, sort_keys=True)
+    # Pulumi registers what depends on nothing in any order.
+    return json.dumps(sorted(maps, key=sorted), sort_keys=True)
 
 
 def test_no_container_may_become_more_than_it_is(containers):

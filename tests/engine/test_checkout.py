@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def test_a_checkout_from_up_to_down(checkout, mcenv):
     first = mcenv("up")
     assert first.returncode == 0, first.stderr
     assert "pods are simulated" in first.stdout
-    assert "local: 40 created in " in first.stdout
+    assert re.search(r"^local: [1-9]\d* created in ", first.stdout, re.MULTILINE)
     assert "deploying" in first.stderr
 
     again = json.loads(mcenv("up", "--json").stdout)

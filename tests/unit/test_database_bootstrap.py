@@ -24,6 +24,9 @@ class Bootstrapped:
         self.binaries, self.user = server.binaries, server.user
         self.folder = Path(server.folder) / "bootstrapped"
         self.folder.mkdir()
+        # Whoever PostgreSQL runs as may not be able to enter the checkout.
+        self.script = self.folder / "bootstrap.sh"
+        self.script.write_text(SCRIPT.read_text())
         self.secrets = {"admin-password": "admin1", "password": "app1", "monitor-password": "monitor1"}
         if self.user is not None:
             os.chown(self.folder, self.user, -1)
@@ -38,7 +41,7 @@ class Bootstrapped:
         own = {"PGDATA": str(self.folder / "data"), "SECRETS": str(self.folder)}
         own |= {"DATABASE": DATABASE, "MONITOR": MONITOR}
         done = subprocess.run(
-            ["bash", str(SCRIPT)], env=self.variables | own, user=self.user, cwd=self.folder,
+            ["bash", str(self.script)], env=self.variables | own, user=self.user, cwd=self.folder,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
