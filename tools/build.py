@@ -146,7 +146,7 @@ def _monitoring() -> list[Tool]:
         name: str,
         package: str,
         version_command: tuple[str, ...] = ("--version",),
-        stamp: str = "github.com/prometheus/common/version.Version",
+        stamp: str = "github.com/prometheus/common/version.Version=",
     ) -> Tool:
         version = release(pinned[folder][package.partition("/cmd/")[0]])
         return Tool(
@@ -154,7 +154,7 @@ def _monitoring() -> list[Tool]:
             package=package,
             version=version,
             version_command=version_command,
-            flags=(f"-X {stamp}={version}",),
+            flags=(f"-X {stamp}{version}",),
             module=MODULE / folder,
         )
 
@@ -171,7 +171,7 @@ def _monitoring() -> list[Tool]:
             "postgres_exporter",
             "github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter",
         ),
-        tool("monitoring", "redis_exporter", "github.com/oliver006/redis_exporter", stamp="main.BuildVersion"),
+        tool("monitoring", "redis_exporter", "github.com/oliver006/redis_exporter", stamp="main.BuildVersion="),
         tool("monitoring", "nginx-prometheus-exporter", "github.com/nginx/nginx-prometheus-exporter"),
         tool("monitoring", "kube-state-metrics", "k8s.io/kube-state-metrics/v2", version_command=("version",)),
         tool(
@@ -179,7 +179,7 @@ def _monitoring() -> list[Tool]:
             "prometheus-adapter",
             "sigs.k8s.io/prometheus-adapter/cmd/adapter",
             version_command=(),
-            stamp="k8s.io/component-base/version.gitVersion",
+            stamp="k8s.io/component-base/version.gitVersion=v",  # without the `v` it panics as it starts
         ),
     ]
 

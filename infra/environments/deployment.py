@@ -15,7 +15,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
-from infra.environments import secrets
+from infra.environments import rollouts, secrets
 from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
 from infra.environments.local.cluster import LocalCluster
 from infra.environments.local.waiting import wait_until
@@ -86,9 +86,11 @@ def up(space: Workspace, progress: Progress) -> Outcome:
     _have_secrets(space, progress)
     progress("deploying")
     try:
-        return engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
+        outcome = engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
+        _have_rolled_out(space)
     except DeploymentError as error:
         raise DeploymentError("\n".join([str(error), *waiting(space)])) from None
+    return outcome
 
 
 def down(space: Workspace, progress: Progress) -> None:
@@ -180,6 +182,14 @@ def _check(space: Workspace) -> None:
         raise UserError("\n".join(result.complaints))
     if space.stack != LOCAL and secrets.KEY not in space.config():
         raise SettingsError([f"{space.stack_file.name}: secrets are missing: run `mcenv secrets init {space.stack}`"])
+
+
+def _have_rolled_out(space: Workspace) -> None:
+    settings = settings_of(space)
+    namespaces = namespace_names(settings).values()
+    left = rollouts.unfinished(reachable(space), namespaces, within=settings.rollout_deadline)
+    if left:
+        raise DeploymentError("\n".join(left))
 
 
 def _have_secrets(space: Workspace, progress: Progress) -> None:

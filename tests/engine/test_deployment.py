@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -75,6 +76,18 @@ def test_an_image_that_cannot_be_pulled_fails_clearly_and_the_old_pods_still_ser
     assert before <= serving
     healed = live.up()
     assert ("update", "edge-nginx") in changed(healed)
+
+
+def test_an_up_is_not_done_before_the_controllers_have_seen_the_change(live):
+    (controllers,) = [each.pid for each in live.cluster.status().components if each.name == "kube-controller-manager"]
+    os.kill(controllers, signal.SIGSTOP)
+    try:
+        with pytest.raises(DeploymentError, match="edge-nginx: 0 of 2 pods are new and ready"):
+            live.up(edge={"upload_limit": "60Mi"}, rollout_deadline=10)
+    finally:
+        os.kill(controllers, signal.SIGCONT)
+    live.up()
+    assert deployment.status(live.space).ready
 
 
 def test_a_refresh_finds_what_was_changed_by_hand_and_an_up_puts_it_right(live):

@@ -85,6 +85,12 @@ def test_each_tool_carries_its_pinned_version(build):
     ]
 
 
+def test_what_kubernetes_libraries_parse_as_a_version_begins_with_a_v(build):
+    flags = [flag for each in build.tools() for flag in each.flags if ".gitVersion=" in flag]
+    assert flags
+    assert [flag for flag in flags if ".gitVersion=v" not in flag] == []
+
+
 @pytest.mark.parametrize(
     ("name", "text", "taken"),
     [
