@@ -14,7 +14,7 @@ import pytest
 from kubernetes import client
 from pulumi_kubernetes.core import v1 as core
 
-from infra.environments import deployment, secrets
+from infra.environments import deployment, rollouts, secrets
 from infra.environments.engine import DeploymentError, Engine, Operation
 from infra.environments.local.waiting import wait_until
 from infra.environments.workspace import ROOT
@@ -78,16 +78,17 @@ def test_an_image_that_cannot_be_pulled_fails_clearly_and_the_old_pods_still_ser
     assert ("update", "edge-nginx") in changed(healed)
 
 
-def test_an_up_is_not_done_before_the_controllers_have_seen_the_change(live):
+def test_a_change_that_no_controller_has_seen_is_not_taken_for_done(live):
+    cluster = deployment.reachable(live.space)
     (controllers,) = [each.pid for each in live.cluster.status().components if each.name == "kube-controller-manager"]
+    patch = {"spec": {"template": {"metadata": {"annotations": {"modelcard/test": "changed"}}}}}
     os.kill(controllers, signal.SIGSTOP)
     try:
-        with pytest.raises(DeploymentError, match="edge-nginx: 0 of 2 pods are new and ready"):
-            live.up(edge={"upload_limit": "60Mi"}, rollout_deadline=10)
+        api(live, "AppsV1Api").patch_namespaced_deployment("edge-nginx", NAMESPACE, patch)
+        assert rollouts.unfinished(cluster, [NAMESPACE], within=0) == ["edge-nginx: 0 of 2 pods are new and ready"]
     finally:
         os.kill(controllers, signal.SIGCONT)
-    live.up()
-    assert deployment.status(live.space).ready
+    assert rollouts.unfinished(cluster, [NAMESPACE], within=60) == []
 
 
 def test_a_refresh_finds_what_was_changed_by_hand_and_an_up_puts_it_right(live):
