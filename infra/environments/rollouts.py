@@ -6,7 +6,7 @@ is then the one from before the change (`pkg/await/deployment.go` compares `obse
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from kubernetes import client
@@ -14,7 +14,7 @@ from kubernetes import client
 from infra.environments.local.waiting import wait_until
 
 
-def unfinished(api: Any, namespaces: Iterable[str], *, within: float) -> list[str]:
+def unfinished(api: Any, namespaces: Collection[str], *, within: float) -> list[str]:
     """What has not rolled out after `within` seconds, or has given up before: one line each, with its name in front."""
     last: list[str] = []
 
@@ -32,23 +32,25 @@ def _states(api: Any, namespace: str) -> Iterator[tuple[str, bool]]:
     """Per workload: what is missing ("" if nothing is), and whether waiting is in vain."""
     apps: Any = client.AppsV1Api(api)
     for each in apps.list_namespaced_deployment(namespace).items:
-        updated, available = each.status.updated_replicas, each.status.available_replicas
-        yield _state(each, each.spec.replicas, updated, available), _given_up(each)
+        now = each.status
+        missing = _missing(each, each.spec.replicas, now.replicas, now.updated_replicas, now.available_replicas)
+        yield missing, _seen(each) and any(why.reason == "ProgressDeadlineExceeded" for why in now.conditions or ())
     for each in apps.list_namespaced_stateful_set(namespace).items:
-        yield _state(each, each.spec.replicas, each.status.updated_replicas, each.status.ready_replicas), False
+        now = each.status
+        yield _missing(each, each.spec.replicas, now.replicas, now.updated_replicas, now.ready_replicas), False
     for each in apps.list_namespaced_daemon_set(namespace).items:
-        wanted, status = each.status.desired_number_scheduled, each.status
-        yield _state(each, wanted, status.updated_number_scheduled, status.number_available), False
+        now, wanted = each.status, each.status.desired_number_scheduled
+        pods = (now.current_number_scheduled, now.updated_number_scheduled, now.number_available)
+        yield _missing(each, wanted, *pods), False
 
 
-def _state(each: Any, wanted: int, updated: int | None, ready: int | None) -> str:
-    """As `kubectl rollout status` decides it."""
-    seen = (each.status.observed_generation or 0) >= each.metadata.generation
-    done = min(updated or 0, ready or 0) if seen else 0
-    return "" if seen and done >= wanted else f"{each.metadata.name}: {done} of {wanted} pods are new and ready"
+def _missing(each: Any, wanted: int, present: int | None, updated: int | None, ready: int | None) -> str:
+    """As `kubectl rollout status` decides it: ready pods count once none of them can be an old one."""
+    old = (present or 0) - (updated or 0)
+    done = max(min(updated or 0, (ready or 0) - old), 0) if _seen(each) else 0
+    return "" if _seen(each) and done >= wanted else f"{each.metadata.name}: {done} of {wanted} pods are new and ready"
 
 
-def _given_up(deployment: Any) -> bool:
-    seen = (deployment.status.observed_generation or 0) >= deployment.metadata.generation
-    conditions = deployment.status.conditions or ()
-    return seen and any(each.reason == "ProgressDeadlineExceeded" for each in conditions)
+def _seen(each: Any) -> bool:
+    """Whether the status is about what is declared now."""
+    return bool((each.status.observed_generation or 0) >= each.metadata.generation)
