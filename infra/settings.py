@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,12 +25,17 @@ from infra.quantities import (
     Clock,
     Count,
     Cpu,
+    Endpoint,
     Host,
+    IdentityProvider,
     Image,
     Label,
     Memory,
     Percent,
     Port,
+    Recipient,
+    Region,
+    Schedule,
     Seconds,
     Weekday,
 )
@@ -90,12 +96,12 @@ class Storage(Section):
 
 
 class Autoscaling(Section):
-    """What the autoscaler aims at, on average over the pods, and who tells it the requests per second."""
+    """What the autoscaler aims at, on average over the pods, and who tells it the requests per second, if anybody."""
 
     cpu: Percent
     memory: Percent
     requests_per_second: Count
-    metrics_from: Literal["prometheus-adapter", "keda"]
+    metrics_from: Literal["prometheus-adapter", "keda", "none"]
 
 
 class Uploads(Storage):
@@ -130,10 +136,11 @@ class Edge(Section):
 
 
 class Database(Section):
-    """PostgreSQL."""
+    """PostgreSQL. `backup_resources` are of what reads its files for a backup."""
 
     image: Image
     resources: Resources
+    backup_resources: Resources
     storage: Storage
     max_connections: Count
 
@@ -175,6 +182,7 @@ class Exporters(Section):
     nginx: Image
     node: Image
     blackbox: Image
+    elasticsearch: Image
     resources: Resources
 
 
@@ -188,6 +196,34 @@ class Monitoring(Section):
     kube_state_metrics: Single
     adapter: Single
     exporters: Exporters
+
+
+class LogRetention(Section):
+    """Days after which what was logged is deleted."""
+
+    app: Count
+    audit: Count
+    security: Count
+
+
+class Snapshots(Section):
+    """Keys of an account that may write below `elasticsearch/` in the backup bucket; `endpoint` is not that of AWS."""
+
+    access_key: Secret
+    secret_key: Secret
+    endpoint: Host | None = None
+
+
+class Logging(Section):
+    """Elasticsearch and what fills and shows it. `setup` are the resources of the Job that configures it."""
+
+    elasticsearch: Replicated
+    logstash: Replicated
+    kibana: Single
+    filebeat: Single
+    setup: Resources
+    retention: LogRetention
+    snapshots: Snapshots | None = None
 
 
 class Mail(Section):
@@ -223,10 +259,102 @@ class Notifications(Section):
     maintenance: Annotated[tuple[Maintenance, ...], Field(strict=False)] = ()
 
 
-class Backup(Section):
-    """Where backups go."""
+class Ops(Section):
+    """The image of `mcops`, which the platform's own jobs and services run; `resources` are of a small service."""
 
+    image: Image
+    resources: Resources
+
+
+class ObjectLock(Section):
+    """For how long nobody may delete what was written; in mode `COMPLIANCE` not even the account's owner."""
+
+    mode: Literal["GOVERNANCE", "COMPLIANCE"]
+    days: Count
+
+
+class Keep(Section):
+    """How many sets stay: the newest of each of that many days, weeks and months."""
+
+    daily: Count
+    weekly: Count
+    monthly: Count
+
+
+class Schedules(Section):
+    """When each job runs, in UTC."""
+
+    run: Schedule
+    uploads: Schedule
+    verify: Schedule
+    drill: Schedule
+    prune: Schedule
+
+
+class Objectives(Section):
+    """What may be lost at most (`rpo`), and how long a restore may take (`rto`). A drill that exceeds them fails."""
+
+    rpo: Seconds
+    rto: Seconds
+
+
+class StatusPage(Section):
+    """A page of Statuspage, where users read of what is urgent. `page` is its id."""
+
+    page: Label
+    token: Secret
+
+
+class Incidents(Section):
+    """The responder and its volume. People are told by the channels of `notifications`, and by a status page.
+
+    `heartbeat_url` is called every minute for as long as the clocks are looked after. It must be another than that of
+    `notifications`: each would hide that the other is silent.
+    """
+
+    resources: Resources
+    storage: Storage
+    heartbeat_url: Secret | None = None
+    status_page: StatusPage | None = None
+
+
+class Backup(Section):
+    """Where backups go, when, and for how long.
+
+    With `storage: aws` the stack makes the bucket and lets in who `identity_provider` vouches for. With `s3-compatible`
+    there is one already: at `endpoint`, whose certificate `endpoint_authority` (PEM) signed if no public authority did.
+    `recipient` is the age public key of whoever may read everything; without it, the one of `mcenv secrets init`.
+    """
+
+    storage: Literal["aws", "s3-compatible"]
     bucket: BucketName
+    region: Region
+    replica_region: Region | None = None
+    identity_provider: IdentityProvider | None = None
+    endpoint: Endpoint | None = None
+    endpoint_authority: Annotated[str, Field(min_length=1)] | None = None
+    access_key: Secret | None = None
+    secret_key: Secret | None = None
+    recipient: Recipient | None = None
+    object_lock: ObjectLock
+    keep: Keep
+    schedules: Schedules
+    objectives: Objectives
+    resources: Resources
+    scratch: Storage
+
+
+class Approval(Section):
+    """That one resource (`type::name`) may be deleted or replaced where data is protected, said by whom and why.
+
+    `expires` is its last day, a month ahead at most.
+    """
+
+    resource: Annotated[str, Field(pattern=r"^[^:\s]+:[^:\s]+:[^:\s]+::\S+$")]
+    operation: Literal["delete", "replace"]
+    approver: Annotated[str, Field(min_length=2)]
+    reason: Annotated[str, Field(min_length=20)]
+    expires: Annotated[date, Field(strict=False)]
 
 
 class Certificate(Section):
@@ -253,7 +381,12 @@ class Secrets(Section):
     cache_monitor_password: Secret
     grafana_password: Secret
     monitoring_login: Login
+    backup_passphrase: Secret
+    backup_identity: Secret
+    backup_recipient: Secret
     authority: Certificate
+    backup_client_certificate: Certificate
+    backup_exporter_certificate: Certificate
     database_certificate: Certificate
     cache_certificate: Certificate
     edge_certificate: Certificate
@@ -267,14 +400,35 @@ class Secrets(Section):
     nginx_exporter_certificate: Certificate
     node_exporter_certificate: Certificate
     blackbox_exporter_certificate: Certificate
+    incidents_certificate: Certificate
+    incidents_token: Secret
+    incidents_webhook_token: Secret
+    elasticsearch_password: Secret
+    elasticsearch_setup_login: Login
+    kibana_password: Secret
+    kibana_encryption_key: Secret
+    log_writer_password: Secret
+    log_reader_password: Secret
+    log_monitor_password: Secret
+    log_snapshot_password: Secret
+    elasticsearch_certificate: Certificate
+    logstash_certificate: Certificate
+    kibana_certificate: Certificate
+    filebeat_certificate: Certificate
+    elasticsearch_exporter_certificate: Certificate
 
 
 class Settings(Section):
-    """Everything that may differ between two stacks."""
+    """Everything that may differ between two stacks.
+
+    `preview_environment` says that it is one, which `mcenv env` may remove; that command alone sets it.
+    """
 
     environment: Environment
     namespace: Label
+    preview_environment: bool
     protect_data: bool
+    approvals: Annotated[tuple[Approval, ...], Field(strict=False)]
     rollout_deadline: Seconds
     rotation: Annotated[int, Field(ge=0)]
     app: App
@@ -282,7 +436,10 @@ class Settings(Section):
     database: Database
     cache: Cache
     monitoring: Monitoring
+    logging: Logging
     notifications: Notifications
+    ops: Ops
+    incidents: Incidents
     backup: Backup
     secrets: Secrets
 
@@ -302,7 +459,7 @@ def parse(config: Mapping[str, Any], *, file: str) -> Settings:
     known = name in list(Environment)
     # Where it is not known, any column will do to find what is wrong with the other settings.
     environment = Environment(str(name)) if known else Environment.DEV
-    merged = {**_merge(defaults(environment), config), "environment": environment}
+    merged = {**merge(defaults(environment), config), "environment": environment}
     if known:
         problems += _contradictions(merged)
     else:
@@ -336,7 +493,8 @@ def connections_per_worker(max_connections: int, replicas: int, workers: int) ->
 
 def placeholder_secrets() -> dict[str, Any]:
     """Stands for a stack's secrets where they must not be seen: previews and tests."""
-    return {name: _placeholder(field.annotation) for name, field in Secrets.model_fields.items()}
+    masked = {name: _placeholder(field.annotation) for name, field in Secrets.model_fields.items()}
+    return masked | {"backup_recipient": "[recipient]"}  # public, and known to the stack alone
 
 
 def _placeholder(annotation: Any) -> Any:
@@ -353,11 +511,12 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of `over` where it has any, section by section."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        merged[key] = _merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = merge(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return merged
 
 
@@ -392,9 +551,35 @@ def _contradictions(merged: Mapping[str, Any]) -> Iterator[str]:
                 f"database.max_connections is {connections} but app.replicas.max of {replicas} with app.workers of "
                 f"{workers} needs {needed}"
             )
+    yield from _storage(merged.get("backup"))
     match merged:
         case {"environment": Environment.PROD, "app": {"uploads": {"access_mode": "ReadWriteOnce"}}}:
             yield "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany"
+
+
+# What one kind of storage needs, and what is another's.
+STORAGE_NEEDS = {"aws": ("identity_provider",), "s3-compatible": ("endpoint", "access_key", "secret_key")}
+STORAGE_IGNORES = {
+    "aws": ("endpoint", "endpoint_authority", "access_key", "secret_key"),
+    "s3-compatible": ("replica_region",),
+}
+
+
+def _storage(backup: object) -> Iterator[str]:
+    match backup:
+        case {"storage": "aws" | "s3-compatible" as storage, **others}:
+            yield from (
+                f"backup.{name} is missing: backup.storage {storage} needs it"
+                for name in STORAGE_NEEDS[storage]
+                if others.get(name) is None
+            )
+            yield from (
+                f"backup.{name} is set, but backup.storage {storage} has no use for it: remove it"
+                for name in STORAGE_IGNORES[storage]
+                if others.get(name) is not None
+            )
+            if others.get("replica_region") is not None and others["replica_region"] == others.get("region"):
+                yield f"backup.replica_region is {others['region']}, where backups are already: choose another"
 
 
 def _disordered(section: Mapping[str, Any], path: str) -> Iterator[str]:

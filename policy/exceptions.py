@@ -61,6 +61,42 @@ EXCEPTIONS: tuple[PolicyException, ...] = (
         granted=date(2026, 11, 24),
         expires=date(2027, 11, 24),
     ),
+    PolicyException(
+        rule="restricted-volume-types",
+        resource="kubernetes:apps/v1:DaemonSet::filebeat",
+        owner="platform-team",
+        reason="What containers write is in files of the node; it reads those below /var/log/pods, of our namespaces.",
+        granted=date(2026, 11, 25),
+        expires=date(2027, 11, 25),
+    ),
+    PolicyException(
+        rule="several-replicas",
+        resource="kubernetes:apps/v1:Deployment::cache-redis",
+        owner="platform-team",
+        reason="The cache is one process: a second would be another cache, and losing it costs hits only.",
+        granted=date(2026, 11, 25),
+        expires=date(2027, 11, 25),
+    ),
+    *(
+        PolicyException(
+            rule="several-replicas",
+            resource=f"kubernetes:apps/v1:Deployment::{name}",
+            owner="platform-team",
+            reason="Two would measure the same thing twice, and a minute without it is an alert, not an outage.",
+            granted=date(2026, 11, 25),
+            expires=date(2027, 11, 25),
+        )
+        for name in (
+            "backup-exporter",
+            "blackbox-exporter",
+            "elasticsearch-exporter",
+            "grafana",
+            "kibana",
+            "kube-state-metrics",
+            "postgres-exporter",
+            "redis-exporter",
+        )
+    ),
 )
 
 

@@ -85,6 +85,17 @@ def workloads(platform: Recording) -> dict[str, Manifest]:
     return {each["metadata"]["name"]: each for each in platform.manifests() if "template" in each.get("spec", {})}
 
 
+def jobs(platform: Recording) -> dict[str, Manifest]:
+    """What each CronJob makes when its time has come, by name."""
+    made = platform.all("batch/v1:CronJob")
+    return {each.inputs["metadata"]["name"]: each.inputs["spec"]["jobTemplate"] for each in made}
+
+
+def everything_that_runs(platform: Recording) -> dict[str, Manifest]:
+    """What has a pod's template: controllers, and what CronJobs make; by name."""
+    return workloads(platform) | jobs(platform)
+
+
 def directives(text: str, separator: str = " ") -> dict[str, str]:
     """A configuration file of one `name value` a line."""
     pairs = (line.partition(separator) for line in text.splitlines())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pulumi
@@ -22,6 +22,15 @@ Tier = Literal[
     "redis-exporter",
     "node-exporter",
     "blackbox-exporter",
+    "incidents",
+    "backup",
+    "backup-exporter",
+    "elasticsearch",
+    "logstash",
+    "kibana",
+    "filebeat",
+    "elasticsearch-exporter",
+    "log-setup",
 ]
 # Which of the platform's namespaces: `agents` is for what must see its node.
 Space = Literal["application", "observability", "agents"]
@@ -56,7 +65,7 @@ class Metrics:
 
     `interval` is in seconds; None is Prometheus' own. `server` is whom the certificate must name; None is plain HTTP.
     `credentials` are the monitoring's login or the token of Prometheus' account. `honor_labels` lets the series say
-    which object they are about.
+    which object they are about. `path` and `parameters` of the request are Prometheus' own where they are not given.
     """
 
     job: str
@@ -66,3 +75,5 @@ class Metrics:
     interval: int | None = None
     credentials: Literal["login", "token"] | None = None
     honor_labels: bool = False
+    path: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)

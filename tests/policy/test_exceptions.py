@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from functools import partial
 
 import pytest
 
 from policy.exceptions import EXCEPTIONS, PolicyException
 from policy.model import UNKNOWN, Control, Resource, Rule
 from policy.rules import ALL
-from policy.runner import check
+from policy.runner import check as check_all
 
 TODAY = date(2026, 3, 1)
+ALONE = [rule for rule in ALL if isinstance(rule, Rule)]
+check = partial(check_all, rules=ALONE)
 VALID = {
     "rule": "no-host-namespaces",
     "resource": "kubernetes:apps/v1:Deployment::app",

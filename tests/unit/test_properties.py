@@ -17,7 +17,7 @@ from infra.environments.recording import Recording, record_platform
 from infra.quantities import BucketName, Host, Label
 from infra.settings import PROJECT, Environment, Settings, SettingsError, parse, placeholder_secrets
 from infra.settings_schema import schema
-from tests.conftest import NAME, container_of, workloads
+from tests.conftest import NAME, container_of, everything_that_runs, workloads
 
 KUBERNETES = "1.33"  # of the local control plane; see tools/go.mod
 SCHEMA = Draft202012Validator(schema())
@@ -100,7 +100,7 @@ def nested(path: tuple[str, ...], value: Any) -> dict[str, Any]:
 
 # Nothing of these is a value of any setting.
 wrong = st.sampled_from(["", "Wrong!", "512MB", -1, 0.5, [], {}, ["a"], {"a": 1}])
-FREE_TEXT = {"heartbeat_url", "webhook_url", "slack_token"}
+FREE_TEXT = {"heartbeat_url", "webhook_url", "slack_token", "endpoint_authority", "access_key", "secret_key"}
 mistakes = st.one_of(
     st.tuples(st.sampled_from(list(leaves(Settings))), wrong)
     .filter(lambda pair: pair[0][-1] not in FREE_TEXT or not pair[1] or not isinstance(pair[1], str))
@@ -131,7 +131,7 @@ def test_valid_settings_render_valid_manifests(stack: str, values: dict[str, Any
 
 def dangling(platform: Recording) -> Iterator[str]:
     """What refers to something that is not there."""
-    labels = [each["spec"]["template"]["metadata"]["labels"] for each in workloads(platform).values()]
+    labels = [each["spec"]["template"]["metadata"]["labels"] for each in everything_that_runs(platform).values()]
     for each in platform.all("v1:Service"):
         if not any(each.inputs["spec"]["selector"].items() <= known.items() for known in labels):
             yield f"{each.name} selects no pod"
@@ -141,7 +141,7 @@ def dangling(platform: Recording) -> Iterator[str]:
             yield f"{each.name} cannot scale"
     for each in platform.all("NetworkPolicy"):
         wanted = each.inputs["spec"]["podSelector"].get("matchLabels", {}).get(NAME)
-        if wanted and wanted not in workloads(platform):
+        if wanted and wanted not in everything_that_runs(platform):
             yield f"{each.name} is about no pod"
     namespaces = {each.name for each in platform.all("core/v1:Namespace")}
     for each in platform.all("v1:Service"):
