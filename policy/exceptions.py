@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -125,11 +125,14 @@ def out_of_date(exceptions: Iterable[PolicyException], today: date) -> Iterator[
             yield about(exception, f"does not count before {exception.granted}; correct its date")
 
 
-def unused(exceptions: Iterable[PolicyException], used: Iterable[PolicyException], today: date) -> Iterator[Finding]:
-    """Find the exceptions that count and excuse nothing."""
+def unused(
+    exceptions: Iterable[PolicyException], used: Iterable[PolicyException], today: date, declared: Container[str]
+) -> Iterator[Finding]:
+    """Find the exceptions that count and excuse nothing of a resource (`type::name`) that is declared."""
     needed = set(used)
     for exception in exceptions:
-        if exception not in needed and exception.granted <= today <= exception.expires:
+        counts = exception.granted <= today <= exception.expires
+        if counts and exception not in needed and exception.resource in declared:
             yield about(exception, "excuses nothing; remove it")
 
 

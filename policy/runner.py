@@ -50,7 +50,10 @@ def check(
     disabled = {name for name, level in levels.items() if level is Level.DISABLED}
     standing += out_of_date(exceptions, today)
     standing += unused(
-        [each for each in exceptions if each.rule not in disabled], (excuse for _, excuse in excepted), today
+        [each for each in exceptions if each.rule not in disabled],
+        (excuse for _, excuse in excepted),
+        today,
+        {str(resource) for resource in stack.resources},
     )
     standing.sort(key=lambda finding: (finding.resource, finding.rule, finding.path))
     advises = [

@@ -353,6 +353,8 @@ def _documented(
     for resource in platform:
         key = DOCUMENTS.get(resource.type)
         if key and resource.type.rpartition(":")[2] in kinds and isinstance(resource.properties.get(key), str):
-            document = change(json.loads(resource.properties[key]))
-            changed = {**resource.properties, key: json.dumps(document)}
-            yield Mutant(f"allow {name}" if name[:2] != "no" else name, resource, replace(resource, properties=changed))
+            before = json.loads(resource.properties[key])
+            if (after := change(before)) != before:
+                changed = {**resource.properties, key: json.dumps(after)}
+                title = f"allow {name}" if name[:2] != "no" else name
+                yield Mutant(title, resource, replace(resource, properties=changed))

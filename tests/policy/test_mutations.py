@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from policy.exceptions import EXCEPTIONS
 from policy.rules import ALL
 from tests.policy.matrix import LEAST, ours, platform
 from tests.policy.mutations import MOST, Mutant, mutants
@@ -38,6 +39,10 @@ def test_many_different_policies_notice(found):
 def test_the_platform_that_is_not_broken_passes(whole):
     intact = Mutant("nothing", whole[0], whole[0])
     assert ours(intact, whole, datetime.now(UTC).date()) is None
+
+
+def test_every_exception_is_for_something_that_is_deployed(whole):
+    assert {each.resource for each in EXCEPTIONS} <= {str(each) for each in whole}
 
 
 def test_mutants_are_many_and_the_same_each_time(whole):
