@@ -44,8 +44,9 @@ def own(path: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """What the programs see: nothing of ours, above all no secret."""
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "LD_LIBRARY_PATH", "TMPDIR"}}
+    """What the programs see: nothing of ours, above all no secret. pgBackRest's `web-id` reads the last two."""
+    names = {"PATH", "LD_LIBRARY_PATH", "TMPDIR", "AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"}
+    kept = {name: value for name, value in os.environ.items() if name in names}
     return kept | {"LC_ALL": "C.UTF-8", "TZ": "UTC", "HOME": "/nonexistent"}
 
 
