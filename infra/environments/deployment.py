@@ -81,13 +81,15 @@ def up(space: Workspace, progress: Progress, plan: Plan | None = None) -> Outcom
     lost = False
     if cluster := cluster_of(space):
         end_strays(space)
+        if _killed(space):
+            progress("the last run was killed, and nobody knows what it had made: starting anew")
+            cluster.down()
         created = cluster.up(progress) == "created"
         lost = cluster.cloud.fresh and not created
         if created:
             # A new cluster holds nothing of what an old state says.
             shutil.rmtree(space.project.parent / "state", ignore_errors=True)
             (space.project.parent / "state").mkdir()
-        _mend_state(space, progress)
     reachable(space)
     engine = Engine(space)
     engine.select()
@@ -262,15 +264,12 @@ def _have_secrets(space: Workspace, progress: Progress) -> None:
         secrets.initialise(space, settings_of(space))
 
 
-def _mend_state(space: Workspace, progress: Progress) -> None:
-    """Puts back Pulumi's own copy of a state whose writing was cut off; the engine adopts what it does not know."""
-    state = space.state_file
-    if state is None:
-        return
-    copy = state.with_name(f"{state.name}.bak")
-    if copy.exists() and not _whole(state) and _whole(copy):
-        progress("the state was cut off by a killed run: going on from the copy before it")
-        shutil.copy(copy, state)
+def _killed(space: Workspace) -> bool:
+    """Whether the last engine ended without writing down what it had done; ours writes its state last."""
+    state = space.project.parent / "state"
+    file = space.state_file
+    cut_off = file is not None and file.exists() and not _whole(file)
+    return cut_off or any((state / ".pulumi" / "locks").rglob("*.json"))
 
 
 def _whole(state: Path) -> bool:
@@ -282,7 +281,7 @@ def _whole(state: Path) -> bool:
 
 def end_strays(space: Workspace) -> None:
     """Ends engines that outlived a killed run; they work in the project's folder and in no other."""
-    for end in (signal.SIGTERM, signal.SIGKILL):  # the first lets an engine write down what it has done
+    for end in (signal.SIGTERM, signal.SIGKILL):  # the first lets an engine end what it is doing
         for process in _strays(space):
             with suppress(ProcessLookupError):
                 os.kill(process, end)

@@ -144,7 +144,7 @@ def local_workspace(root: Path, folder: Path) -> Workspace:
         environment={
             **_tools_environment(root),
             "PULUMI_BACKEND_URL": f"file://{state}",
-            # Else every step writes all of the state, for minutes in sum; what a killed engine made, the next adopts.
+            # Else every step writes the whole state, for minutes in sum. After a killed run `up` starts anew.
             "PULUMI_SKIP_CHECKPOINTS": "true",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PULUMI_HOME": str(folder / "pulumi"),

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from botocore.exceptions import ClientError
+
 # Names that boto3 spells otherwise than with a capital first letter.
 SPELT = {
     "id": "ID",
@@ -13,6 +15,7 @@ SPELT = {
     "replicaKmsKeyId": "ReplicaKmsKeyID",
     "sseAlgorithm": "SSEAlgorithm",
 }
+ATTEMPTS = 20  # to empty and delete a bucket that others still write to
 Properties = Mapping[str, Any]
 
 
@@ -82,14 +85,24 @@ class Bucket(Resource):
     def delete(self, properties: Properties) -> None:
         """With what it holds only if that was declared."""
         name = properties["bucket"]
-        if properties.get("forceDestroy"):
-            pages = self.client.get_paginator("list_object_versions").paginate(Bucket=name)
-            for page in pages:
-                found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
-                objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
-                if objects:
-                    self.client.delete_objects(Bucket=name, Delete={"Objects": objects}, BypassGovernanceRetention=True)
+        for _ in range(ATTEMPTS if properties.get("forceDestroy") else 0):
+            self._empty(name)
+            try:
+                self.client.delete_bucket(Bucket=name)
+            except ClientError as error:
+                # A bucket of access logs gets another line while its neighbours are emptied.
+                if error.response["Error"]["Code"] != "BucketNotEmpty":
+                    raise
+            else:
+                return
         self.client.delete_bucket(Bucket=name)
+
+    def _empty(self, name: str) -> None:
+        for page in self.client.get_paginator("list_object_versions").paginate(Bucket=name):
+            found = [*page.get("Versions", ()), *page.get("DeleteMarkers", ())]
+            objects = [{"Key": each["Key"], "VersionId": each["VersionId"]} for each in found]
+            if objects:
+                self.client.delete_objects(Bucket=name, Delete={"Objects": objects}, BypassGovernanceRetention=True)
 
 
 class PublicAccess(Resource):
