@@ -83,7 +83,7 @@ class Incidents(Component):
             protect=args.protect,
             backup="none: who was told of what is in chat and mail, and open alerts open their incidents again",
         )
-        service = self.service(WORKLOAD, ports={"https": PORT})
+        service = self.service(WORKLOAD, ports={"https": PORT}, headless=True)
         variables = environment(args.settings, args.notifications, args.assessed, args.login.user)
         self.stateful_set(
             WORKLOAD,

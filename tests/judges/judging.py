@@ -22,7 +22,13 @@ KUBE_SCORE = TOOLS / "bin" / "kube-score"
 VENV = TOOLS / "judges" / "bin"
 OK = 10  # kube-score's grade of what is in order
 # What cloudsplaining calls a risk of an identity's policy.
-RISKS = ("PrivilegeEscalation", "DataExfiltration", "ResourceExposure", "CredentialsExposure", "ServiceWildcard")
+RISKS = (
+    "allows_privilege_escalation",
+    "allows_data_exfiltration_actions",
+    "permissions_management_without_constraints",
+    "credentials_exposure",
+    "service_wildcard",
+)
 Manifest = Mapping[str, Any]
 
 
@@ -112,18 +118,16 @@ def cloudsplaining(resources: Iterable[Resource]) -> list[Verdict]:
         "import json, sys\n"
         "from cloudsplaining.scan.policy_document import PolicyDocument\n"
         "for name, text in json.load(sys.stdin).items():\n"
-        "    found = PolicyDocument(json.loads(text)).json\n"
-        "    print(json.dumps([name, {key: value['findings'] if isinstance(value, dict) else value"
-        " for key, value in found.items()}]))\n"
+        "    document = PolicyDocument(json.loads(text))\n"
+        "    print(json.dumps([name, [risk for risk in sys.argv[1:] if getattr(document, risk)]]))\n"
     )
     run = subprocess.run(
-        [VENV / "python", "-c", script], input=json.dumps(documents), capture_output=True, text=True, check=True
+        [VENV / "python", "-c", script, *RISKS], input=json.dumps(documents), capture_output=True, text=True, check=True
     )
     return [
         Verdict("cloudsplaining", "", name, risk)
         for name, found in map(json.loads, run.stdout.splitlines())
-        for risk in RISKS
-        if found.get(risk)
+        for risk in found
     ]
 
 

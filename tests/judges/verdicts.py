@@ -49,7 +49,9 @@ def excepted(verdict: Verdict, today: date) -> bool:
         "checkov": (*judges.CHECKOV, *judges.CHECKOV_CLOUD),
         "cloudsplaining": (),
     }
-    return any(each.covers(verdict.finding, verdict.name, today=today) for each in exceptions[verdict.judge])
+    declared_for_cloud = verdict.place.endswith(".json")
+    name = f"{verdict.place}/{verdict.name}" if declared_for_cloud else verdict.name
+    return any(each.covers(verdict.finding, name, today=today) for each in exceptions[verdict.judge])
 
 
 def table() -> tuple[str, int]:
