@@ -526,7 +526,7 @@ def storage(settings: Settings) -> BackupStorage:
     section = settings.backup
     provider = section.identity_provider
     if provider is None:
-        raise ValueError("`settings.parse` lets no such settings through")
+        raise ValueError("`settings_reading.parse` lets no such settings through")
     # Whatever credentials happen to be around: they open no other account's cloud.
     account = cloud.Provider("aws", region=section.region, allowed_account_ids=[provider.account])
     return BackupStorage(

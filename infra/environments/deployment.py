@@ -26,7 +26,8 @@ from infra.environments.preview import preview, stackfile
 from infra.environments.preview.stack_preview import rendered
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import Environment, Settings, SettingsError
+from infra.settings import Environment, Settings
+from infra.settings_reading import SettingsError
 from infra.stack import namespace_names
 
 SIMULATED = "kwok.x-k8s.io/node"

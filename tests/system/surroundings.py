@@ -26,7 +26,8 @@ from infra.environments import deployment
 from infra.environments.recording import Recording, record_platform
 from infra.environments.secrets import generate
 from infra.environments.workspace import ROOT, local_workspace
-from infra.settings import Settings, parse
+from infra.settings import Settings
+from infra.settings_reading import parse
 from infra.stack import namespace_names, scraping
 from modelcard_ops.incidents.client import ResponderClient, Where
 from tests.app.servers import PostgresServer, RedisServer, eventually, free_port

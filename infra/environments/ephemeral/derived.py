@@ -13,7 +13,8 @@ import yaml
 from infra.environments.workspace import LOCAL, Workspace, bare_project, workspace
 from infra.errors import UserError
 from infra.kube.identity import Space
-from infra.settings import PROJECT, Environment, Settings, merge
+from infra.settings import PROJECT, Environment, Settings
+from infra.settings_reading import merge
 from infra.stack import namespace_names
 
 PREFIX = "env-"
