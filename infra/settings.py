@@ -85,6 +85,11 @@ class Autoscaling(Section):
     requests_per_second: Count
     metrics_from: Literal["prometheus-adapter", "keda", "none"]
 
+    @property
+    def uses_adapter(self) -> bool:
+        """Whether prometheus-adapter tells it; otherwise KEDA does, or nobody."""
+        return self.metrics_from == "prometheus-adapter"
+
 
 class Uploads(Storage):
     """The files that users upload, shared by all application pods."""
