@@ -13,7 +13,8 @@ from pulumi.runtime import config
 from pulumi.runtime import settings as runtime
 
 from infra.environments.recording import Recording, record_platform
-from infra.settings import Settings, parse, placeholder_secrets
+from infra.settings import Settings
+from infra.settings_reading import parse, placeholder_secrets
 
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"

@@ -26,8 +26,9 @@ from infra.environments.preview import preview, stackfile
 from infra.environments.preview.stack_preview import rendered
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import Environment, Settings, SettingsError
-from infra.stack import namespace_names
+from infra.kube.identity import namespace_names
+from infra.settings import Environment, Settings
+from infra.settings_reading import SettingsError
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5

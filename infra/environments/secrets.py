@@ -45,9 +45,8 @@ from infra.components import (
 from infra.environments.workspace import Workspace
 from infra.errors import UserError
 from infra.kube import pgbackrest
-from infra.kube.identity import Workload
+from infra.kube.identity import Workload, namespace_names
 from infra.settings import PROJECT, Secrets, Settings
-from infra.stack import namespace_names
 
 KEY = f"{PROJECT}:secrets"
 ROTATION = f"{PROJECT}:rotation"

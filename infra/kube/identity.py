@@ -1,4 +1,4 @@
-"""Who a workload is: its names and labels, known before anything is declared."""
+"""Who a workload is, and where: names and labels, known before anything is declared."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import pulumi
+
+from infra.settings import Settings
 
 Tier = Literal[
     "app",
@@ -35,6 +37,15 @@ Tier = Literal[
 # Which of the platform's namespaces: `agents` is for what must see its node.
 Space = Literal["application", "observability", "agents"]
 Spaces = Mapping[Space, pulumi.Input[str]]
+
+
+def namespace_names(settings: Settings) -> Mapping[Space, str]:
+    """The namespaces of a stack."""
+    return {
+        "application": settings.namespace,
+        "observability": f"{settings.namespace}-observability",
+        "agents": f"{settings.namespace}-agents",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)

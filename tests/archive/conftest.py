@@ -15,7 +15,8 @@ import pytest
 from infra.components import database as database_component
 from infra.environments import secrets
 from infra.environments.recording import Recording, record_platform
-from infra.settings import Settings, parse
+from infra.settings import Settings
+from infra.settings_reading import parse
 from tests.app.servers import eventually, free_port
 from tests.archive.pods import Pod, Volumes
 from tests.conftest import pod_of, settings_of

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from infra.environments.engine import Engine, Operation
 from infra.environments.local.cloud import LocalCloud
 from infra.environments.workspace import ROOT, local_workspace
-from infra.stack import storage
+from infra.parts.backups import declare_storage
 from tests.conftest import settings_of
 
 BUCKET = "modelcard-backups-local"
@@ -28,7 +28,7 @@ class Storage:
 
     def run(self, operation: Operation, **backup):
         settings = settings_of("local", backup=EVERYTHING | backup)
-        return Engine(self.space, program=lambda: storage(settings) and None).run(operation, self.told.append)
+        return Engine(self.space, program=lambda: declare_storage(settings) and None).run(operation, self.told.append)
 
     def client(self, service: str, region: str = "eu-central-1"):
         return self.space.cloud.access.client(service, region)

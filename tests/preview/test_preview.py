@@ -15,7 +15,8 @@ from infra.environments.preview import preview, render_json, render_markdown, re
 from infra.environments.preview.manifests import HEADER
 from infra.environments.preview.stack_preview import checked, compare_stacks, render
 from infra.environments.preview.stackfile import CHECKOUT
-from infra.settings import Secrets, placeholder_secrets
+from infra.settings import Secrets
+from infra.settings_reading import placeholder_secrets
 from policy.model import Finding
 from tests.conftest import STACKS, settings_of
 

@@ -10,7 +10,7 @@ import pytest
 
 from infra.components.incidents import webhook
 from infra.environments.secrets import generate
-from infra.stack import namespace_names
+from infra.kube.identity import namespace_names
 from tests.app.servers import eventually
 from tests.conftest import settings_of
 from tests.ops.incidents.parts import alert, body

@@ -22,8 +22,9 @@ from infra.components import adapter, app, database, prometheus
 from infra.environments import deployment, secrets
 from infra.environments.recording import Recording, record_platform
 from infra.environments.workspace import ROOT, local_workspace
-from infra.settings import PROJECT, Settings, parse
-from infra.stack import namespace_names
+from infra.kube.identity import namespace_names
+from infra.settings import PROJECT, Settings
+from infra.settings_reading import parse
 from tests.app.servers import PostgresServer, RedisServer, free_port
 from tests.app.service import RunningService
 from tests.system import resource_metrics

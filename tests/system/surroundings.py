@@ -26,8 +26,10 @@ from infra.environments import deployment
 from infra.environments.recording import Recording, record_platform
 from infra.environments.secrets import generate
 from infra.environments.workspace import ROOT, local_workspace
-from infra.settings import Settings, parse
-from infra.stack import namespace_names, scraping
+from infra.kube.identity import namespace_names
+from infra.monitoring.targets import scraping
+from infra.settings import Settings
+from infra.settings_reading import parse
 from modelcard_ops.incidents.client import ResponderClient, Where
 from tests.app.servers import PostgresServer, RedisServer, eventually, free_port
 from tests.app.service import RunningService

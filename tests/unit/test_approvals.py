@@ -8,7 +8,7 @@ import pytest
 
 from infra.environments.approvals import LONGEST, Loss, foreseen, planned, refused
 from infra.environments.engine import Change
-from infra.settings import SettingsError
+from infra.settings_reading import SettingsError
 from tests.conftest import platform_of, settings_of
 
 TODAY = date(2026, 11, 25)

@@ -6,7 +6,7 @@ from infra.components.incidents import PORT, webhook
 from infra.environments.recording import record_platform
 from infra.environments.secrets import SERVERS
 from infra.monitoring.routing import ROUTES, alertmanager_config
-from infra.stack import responder_secrets
+from infra.parts.incidents import responder_secrets
 from modelcard_ops.incidents.settings import PREFIX, Settings
 from tests.conftest import container_of, peers, platform_of, pod_of, settings_of
 

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from infra.defaults import defaults
 from infra.environments.recording import Recording, record_platform
 from infra.quantities import BucketName, Host, Label
-from infra.settings import PROJECT, Environment, Settings, SettingsError, parse, placeholder_secrets
+from infra.settings import PROJECT, Environment, Settings
+from infra.settings_reading import SettingsError, parse, placeholder_secrets
 from infra.settings_schema import schema
 from tests.conftest import NAME, container_of, everything_that_runs, workloads
 

@@ -4,7 +4,7 @@ import yaml
 
 from infra.kube.files import as_yaml
 from infra.monitoring.scraping import prometheus_config
-from infra.stack import scraping
+from infra.monitoring.targets import scraping
 from tests.conftest import settings_of
 from tests.system.rendered import with_cluster
 

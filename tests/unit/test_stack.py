@@ -7,8 +7,9 @@ import pytest
 
 from infra.components.namespace import Quota
 from infra.environments.recording import Recording
+from infra.kube.identity import namespace_names
 from infra.quantities import Cpu, Memory
-from infra.stack import MOST_NODES, namespace_names, quota
+from infra.quotas import MOST_NODES, quota
 from tests.conftest import STACKS, jobs, platform_of, pod_of, settings_of, workloads
 
 LOGICAL_NAMES = Path(__file__).with_name("logical_names.json")

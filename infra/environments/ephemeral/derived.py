@@ -12,9 +12,9 @@ import yaml
 
 from infra.environments.workspace import LOCAL, Workspace, bare_project, workspace
 from infra.errors import UserError
-from infra.kube.identity import Space
-from infra.settings import PROJECT, Environment, Settings, merge
-from infra.stack import namespace_names
+from infra.kube.identity import Space, namespace_names
+from infra.settings import PROJECT, Environment, Settings
+from infra.settings_reading import merge
 
 PREFIX = "env-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
