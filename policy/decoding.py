@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi_policy.policy
 from google.protobuf import json_format
 from google.protobuf.message import Message
-from pulumi_policy import policy as sdk
+
+sdk: Any = pulumi_policy.policy  # what it imports for itself is not part of its types
 
 
 class _Once:

@@ -16,13 +16,10 @@ FAREWELL = 1  # seconds that a client has to answer to it
 class Handler(MotoRequestHandler):
     """One connection."""
 
+    disable_nagle_algorithm = True  # else the body of an answer waits until its head has arrived
+
     def log(self, *_: Any) -> None:
         """Nobody reads a line for each request."""
-
-    def setup(self) -> None:
-        """Sends the body of an answer without waiting until its head has arrived."""
-        self.disable_nagle_algorithm = True
-        super().setup()
 
     def finish(self) -> None:
         """Ends TLS before the connection: pgBackRest takes one that breaks off for an attack, and asks again."""
