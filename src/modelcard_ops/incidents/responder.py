@@ -77,9 +77,11 @@ class Responder:
         return number
 
     def acknowledge(self, number: int, by: str) -> None:
-        """Somebody has come. The clock of the response stops, the one of updates begins."""
+        """Somebody has come. The clock of the response stops, the one of updates begins. Twice is as good as once."""
         with self.store.transaction("acknowledge"):
             incident = self.ledger.open_row(number)
+            if incident["acknowledged_by"] == by:
+                return
             if incident["acknowledged_at"] is not None:
                 raise RefusedError(f"{identity(number)} was acknowledged by {incident['acknowledged_by']} already")
             self.ledger.acknowledge(incident, by)

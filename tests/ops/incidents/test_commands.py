@@ -79,27 +79,26 @@ def mcops(serving):
 def test_an_incident_from_declaration_to_postmortem(mcops, serving, tmp_path):
     responder, _ = serving
     declared = mcops("incident", "declare", "Cards are empty", "--impact", "Users see blanks", "--by", "alice")
+    name = declared.split()[0]
     assert declared.splitlines() == [
-        "INC-0001 P1 investigating: Cards are empty",
+        f"{name} P1 investigating: Cards are empty",
         "open for 0 s; acknowledged by nobody, 1 h left",
     ]
     responder.clock.wind(hours=2)
     responder.tick()
     assert "1 h too late" in mcops("incident", "list")
-    mcops("incident", "ack", "INC-0001", "--by", "bob")
-    mcops("incident", "update", "INC-0001", "A bad template", "--status", "identified", "--by", "bob")
+    mcops("incident", "ack", name, "--by", "bob")
+    mcops("incident", "update", name, "A bad template", "--status", "identified", "--by", "bob")
     responder.clock.wind(minutes=30)
-    mcops("incident", "resolve", "INC-0001", "Went back to 1.0.0", "--by", "bob")
-    kinds = [
-        line.split()[1] for line in mcops("incident", "timeline", "INC-0001").splitlines()[1:] if "not told" not in line
-    ]
+    mcops("incident", "resolve", name, "Went back to 1.0.0", "--by", "bob")
+    kinds = [line.split()[1] for line in mcops("incident", "timeline", name).splitlines()[1:] if "not told" not in line]
     assert kinds == ["opened", "breach", "escalation", "acknowledged", "update", "resolved"]
-    assert "INC-0001" in mcops("incident", "list", "--all")
+    assert name in mcops("incident", "list", "--all")
     file = tmp_path / "postmortem.md"
-    assert mcops("incident", "postmortem", "INC-0001", "--out", str(file)) == str(file)
+    assert mcops("incident", "postmortem", name, "--out", str(file)) == str(file)
     text = file.read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# Incident Postmortem - INC-0001",
+        f"# Incident Postmortem - {name}",
         "## Summary",
         "## Timeline",
         "## Root Cause",
@@ -116,7 +115,7 @@ def test_an_incident_from_declaration_to_postmortem(mcops, serving, tmp_path):
     assert "- Error budget burnt: unknown: Prometheus could not be asked" in text
     assert "- 2026-03-01 05:00:00 UTC: Identified - update: A bad template (bob)" in text
     with pytest.raises(UserError, match="exists, and somebody may have worked on it"):
-        mcops("incident", "postmortem", "INC-0001", "--out", str(file))
+        mcops("incident", "postmortem", name, "--out", str(file))
 
 
 def test_an_alerts_graph_runbook_and_dashboard_are_in_the_postmortem(mcops, serving):

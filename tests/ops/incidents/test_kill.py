@@ -95,6 +95,7 @@ class Life:
                     process.write(json.dumps(begin) + "\n")
                     if self._obeyed(process, orders):
                         return json.loads(self._say(process, {"do": "passed"}))
+            assert die, "it died of itself"
             # Whoever starts it again takes less than a tick, and it is killed once only.
             self.killed, die, self.now = self.killed + 1, None, self.now + TICK
 
