@@ -120,7 +120,9 @@ class ScaledStack:
 
     def _deploy(self) -> None:
         document = yaml.safe_load(self.space.stack_file.read_text())
-        document["config"][f"{PROJECT}:app"] = {"autoscaling": {"requests_per_second": self.target}}
+        document["config"][f"{PROJECT}:app"] = {
+            "autoscaling": {"requests_per_second": self.target, "metrics_from": "prometheus-adapter"}
+        }
         self.space.stack_file.write_text(yaml.safe_dump(document))
         deployment.up(self.space, lambda _: None)
         self.secrets = json.loads(self.space.pulumi("config", "get", secrets.KEY).stdout)

@@ -15,6 +15,7 @@ from modelcard_ops.backup.programs import run
 from modelcard_ops.backup.settings import Settings
 
 ANNOTATION = "set"
+OUT_OF_ORDER = "is not later than latest backup label"  # pgBackRest, error 106
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,16 +88,22 @@ class PgBackRest:
             self.create_stanza()
         fulls = [each for each in repository.backups if each.type == "full"]
         young = bool(fulls) and (now - fulls[-1].stopped).total_seconds() < self._full_every
-        self._run(
-            "backup", f"--type={'diff' if young else 'full'}", "--no-expire-auto", "--start-fast",
-            f"--annotation={ANNOTATION}={set_id}",
-        )  # fmt: skip
+        try:
+            self._back_up("diff" if young else "full", set_id)
+        except BackupError as error:
+            # A newer full backup was deleted; its label is remembered, and a differential one's would come before it.
+            if not young or OUT_OF_ORDER not in str(error):
+                raise
+            self._back_up("full", set_id)
         made = self.repository().of_set(set_id)
         if made is None:
             raise BackupError(f"pgBackRest has no backup for set {set_id}, although it said that it made one")
         if made.damaged:
             raise BackupError(f"backup {made.label}: pages of the database have wrong checksums: its disk is damaged")
         return made
+
+    def _back_up(self, kind: str, set_id: str) -> None:
+        self._run("backup", f"--type={kind}", "--no-expire-auto", "--start-fast", f"--annotation={ANNOTATION}={set_id}")
 
     def create_stanza(self) -> None:
         """Prepares the repository; does nothing if it is."""

@@ -143,6 +143,16 @@ def test_a_backup_of_no_set_goes_and_one_that_others_need_stays(world: World) ->
     assert first.database.label in labels, "the differential backup of the second set needs it"
 
 
+def test_after_the_newest_full_backup_was_deleted_the_next_one_is_full(world: World) -> None:
+    runs.run(world.settings(), world.told.append)
+    tool = PgBackRest(world.settings())
+    newest = tool.backup("20260101T000000Z-000001", datetime.now(UTC) + timedelta(days=30))
+    assert newest.type == "full"
+    tool.expire([newest.label])
+    made = runs.run(world.settings(), world.told.append)
+    assert made.database.label.endswith("F")
+
+
 def test_nothing_is_deleted_while_a_kept_set_cannot_be_read(quick: World) -> None:
     newest = quick.manifests()[-1]
     runs.run(quick.settings(), quick.told.append)
