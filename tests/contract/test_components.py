@@ -71,8 +71,8 @@ def test_its_docstring_is_about_itself(component):
 
 
 @component
-def test_the_platform_declares_it_under_the_platforms_type(component, each_platform):
-    assert {each.custom for each in declared(component, each_platform)} == {False}
+def test_the_platform_declares_it_under_the_platforms_type(component, platform):
+    assert {each.custom for each in declared(component, platform)} == {False}
 
 
 @component
