@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.environments.engine import Engine, Operation, Outcome, Progress
-from infra.environments.workspace import LOCAL, Workspace
+from infra.environments.workspace import LOCAL, Workspace, write_whole
 from infra.errors import UserError
 
 KEPT = 50  # copies of a stack; one is as large as its state, a megabyte
@@ -30,10 +30,7 @@ def back_up(space: Workspace) -> Path | None:
     place = folder(space)
     place.mkdir(parents=True, exist_ok=True)
     file = place / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.touch(0o600)
-    unfinished.write_text(json.dumps({"version": 3, "deployment": deployment}))
-    unfinished.rename(file)  # whole or not at all
+    write_whole(file, json.dumps({"version": 3, "deployment": deployment}))
     for old in present(space)[:-KEPT]:
         old.unlink()
     return file

@@ -165,7 +165,15 @@ def _copy_project(root: Path, project: Path) -> None:
     merged = {**source, "config": {**(source.get("config") or {}), **own}}
     if "encryptionsalt" in kept:
         merged["encryptionsalt"] = kept["encryptionsalt"]
-    target.write_text(yaml.safe_dump(merged))
+    write_whole(target, yaml.safe_dump(merged))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file that others may read meanwhile: they find it as it was, or as it is to be."""
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.unfinished")
+    unfinished.touch(0o600)
+    unfinished.write_text(text)
+    unfinished.rename(file)
 
 
 def bare_project(root: Path, project: Path) -> None:
@@ -173,7 +181,7 @@ def bare_project(root: Path, project: Path) -> None:
     description = yaml.safe_load((root / "Pulumi.yaml").read_text())
     # The engine calls our function; it would look for this folder beside the file.
     del description["main"]
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump(description))
+    write_whole(project / "Pulumi.yaml", yaml.safe_dump(description))
 
 
 def _tools_environment(root: Path) -> dict[str, str]:

@@ -44,7 +44,7 @@ class Scene:
         self.folder = live.folder
         self.origin = derived.origin_of(live.space)
         self.api = deployment.reachable(live.space)
-        self.killed = {f"killed-{number}": number for number in (random.randrange(LINES),)}
+        self.killed = {f"killed-{number}": number for number in random.sample(range(LINES), 1)}
         with ThreadPoolExecutor() as pool:
             whole = [pool.submit(start, live.folder, *each) for each in (("long", LONG), ("short", SHORT))]
             cut = [pool.submit(start, live.folder, name, SHORT, kill_after=at) for name, at in self.killed.items()]

@@ -166,8 +166,9 @@ class World(Surroundings):
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(f"CREATE ROLE {database.MONITOR} LOGIN IN ROLE pg_monitor")
             connection.execute(f"ALTER ROLE postgres PASSWORD '{self.secrets['database_admin_password']}'")
-            rules = self.postgres.data / "pg_hba.conf"
-            rules.write_text(f"{database.PG_HBA.splitlines()[0]}\nhost all all 127.0.0.1/32 trust\n")
+            rules = [line for line in database.PG_HBA.splitlines() if line.startswith("local    all ")]
+            rules.append("host all all 127.0.0.1/32 trust")
+            (self.postgres.data / "pg_hba.conf").write_text("\n".join([*rules, ""]))
             connection.execute("SELECT pg_reload_conf()")
         users = files_of(self.platform, "Secret", "cache-auth", space)["users.acl"]
         with redis.Redis.from_url(self.cache.url) as client:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from infra.environments.workspace import LOCAL, Workspace, bare_project, workspace
+from infra.environments.workspace import LOCAL, Workspace, bare_project, workspace, write_whole
 from infra.errors import UserError
 from infra.kube.identity import Space, namespace_names
 from infra.settings import PROJECT, Environment, Settings
@@ -112,8 +112,7 @@ def write(origin: Origin, name: str, kept: Mapping[str, Any]) -> Workspace:
     own = {key: value for key, value in (kept.get("config") or {}).items() if key in _KEPT}
     document["config"] |= own
     document |= {key: value for key, value in kept.items() if key in {"encryptionsalt", "encryptedkey"}}
-    space.stack_file.touch(0o600)
-    space.stack_file.write_text(yaml.safe_dump(document))
+    write_whole(space.stack_file, yaml.safe_dump(document))
     return space
 
 
