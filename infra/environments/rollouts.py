@@ -13,6 +13,8 @@ from kubernetes import client
 
 from infra.environments.local.waiting import wait_until
 
+INTERVAL = 1.0  # seconds between two looks, each of three lists a namespace, at a cluster that serves others, too
+
 
 def unfinished(api: Any, namespaces: Collection[str], *, within: float) -> list[str]:
     """What has not rolled out after `within` seconds, or has given up before: one line each, with its name in front."""
@@ -24,7 +26,7 @@ def unfinished(api: Any, namespaces: Collection[str], *, within: float) -> list[
         last = [problem for problem, _ in states if problem]
         return not last or any(final for _, final in states)
 
-    wait_until(settled, within)
+    wait_until(settled, within, interval=INTERVAL)
     return last
 
 
