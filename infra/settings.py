@@ -34,6 +34,7 @@ from infra.quantities import (
 
 PROJECT = "modelcard-platform"
 MASK = "[secret]"
+UNSEEN_RECIPIENT = "[recipient]"  # public, but known to the stack alone
 Secret = Annotated[SecretStr, Field(min_length=1)]
 # Connections for PostgreSQL's superuser (3: superuser_reserved_connections), exporters, backups and people.
 RESERVED_CONNECTIONS = 20

@@ -19,6 +19,7 @@ from infra.settings import (
     MASK,
     PROJECT,
     RESERVED_CONNECTIONS,
+    UNSEEN_RECIPIENT,
     Environment,
     Secrets,
     Section,
@@ -96,7 +97,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def placeholder_secrets() -> dict[str, Any]:
     """Stands for a stack's secrets where they must not be seen: previews and tests."""
     masked = {name: _placeholder(field.annotation) for name, field in Secrets.model_fields.items()}
-    return masked | {"backup_recipient": "[recipient]"}  # public, and known to the stack alone
+    return masked | {"backup_recipient": UNSEEN_RECIPIENT}
 
 
 def _placeholder(annotation: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -21,6 +22,7 @@ PROGRAM = "infra/environments/preview/dump.py"
 EACH = "--each"  # of several stacks: an object with the manifests of each
 # How Pulumi marks a secret inside a structure. Source: pulumi/pulumi, sdk/go/common/resource/sig.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def of_revision(stack: str, revision: str, root: Path) -> Manifests:
@@ -87,12 +89,22 @@ def of_state(stack: str, state_file: Path | None) -> Manifests:
         raise UserError(f"{missing} ({state_file})" if state_file else missing)
     try:
         resources = (json.loads(state_file.read_bytes())["checkpoint"]["latest"] or {}).get("resources") or []
-        found = dict(sorted(applied(each) for each in resources if _deployed(each)))
+        deployed = [each for each in resources if _deployed(each)]
+        found: Manifests = _by_our_names(dict(sorted(map(applied, deployed))), deployed)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{state_file}: not a Pulumi state file: restore it from the backups beside it") from None
     if not resources:
         raise UserError(missing)
     return found
+
+
+def _by_our_names(found: Any, deployed: list[dict[str, Any]]) -> Any:
+    """What the cloud names by itself, such as a key, has its name in the stack, since a preview knows no other."""
+    text = json.dumps(found)
+    for each in deployed:
+        if _UUID.fullmatch(each.get("id", "")) and each["type"].startswith("aws:"):
+            text = text.replace(each["id"], each["urn"].rpartition("::")[2])
+    return json.loads(text)
 
 
 def _deployed(resource: dict[str, Any]) -> bool:
