@@ -1,4 +1,4 @@
-"""Gets PostgreSQL 15 and pgBackRest from Debian where PATH has neither, into `.tools/debian`, as whoever runs this.
+"""Gets PostgreSQL 15, pgBackRest and nginx from Debian where one is missing, into `.tools/debian`, as whoever runs it.
 
 Usage: `python tools/debian.py`; `make tools` calls it. Needs apt (Debian 12), not root: apt's state is kept in
 `.tools/debian/apt`, packages are unpacked and nothing of them is run. What is there already is left as it is. The
@@ -7,6 +7,7 @@ tests find the programs in `.tools/debian/programs`: small starters that know wh
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -15,8 +16,9 @@ from pathlib import Path
 TARGET = Path(__file__).resolve().parent.parent / ".tools" / "debian"
 # Major versions are what matters: Debian's security updates remove the minor version before.
 POSTGRESQL = "15"
-PACKAGES = (f"postgresql-{POSTGRESQL}", "pgbackrest")
-PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_controldata", "pg_checksums", "pg_dump", "psql", "pgbackrest")
+OTHERS = ("pgbackrest", "nginx")
+PACKAGES = (f"postgresql-{POSTGRESQL}", *OTHERS)
+PROGRAMS = ("postgres", "initdb", "pg_ctl", "pg_controldata", "pg_checksums", "pg_dump", "psql", *OTHERS)
 STATUS = Path("/var/lib/dpkg/status")  # what this computer has already, and need not be fetched
 
 
@@ -24,12 +26,13 @@ class DebianError(Exception):
     """A message for the person who started it: what is wrong, where, what to do."""
 
 
-def installed() -> Path | None:
-    """The folder of PostgreSQL's programs, if they and pgBackRest are there at the wanted version."""
-    folder = Path(f"/usr/lib/postgresql/{POSTGRESQL}/bin")
-    if (folder / "postgres").exists() and shutil.which("pgbackrest"):
-        return folder
-    return None
+def missing() -> list[str]:
+    """Programs that are neither unpacked nor on this computer, PostgreSQL's at the wanted version."""
+    unpacked, own = TARGET / "programs", f"/usr/lib/postgresql/{POSTGRESQL}/bin"
+    anywhere = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin"  # where Debian has servers, and not everybody looks
+    return [
+        name for name in PROGRAMS if not shutil.which(name, path=f"{unpacked}:{anywhere if name in OTHERS else own}")
+    ]
 
 
 def apt(*command: str) -> None:
@@ -59,15 +62,15 @@ def fetch() -> None:
     """Downloads and unpacks; a folder that is complete has its starters."""
     if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
         raise DebianError(
-            f"PostgreSQL {POSTGRESQL} and pgBackRest are needed, and there is no apt-get to get them from Debian:"
-            " install both and have them on PATH"
+            f"PostgreSQL {POSTGRESQL}, pgBackRest and nginx are needed, and there is no apt-get to get them:"
+            " install them and have them on PATH"
         )
     root = TARGET / "root"
     shutil.rmtree(root, ignore_errors=True)
     root.mkdir(parents=True)
     say("asking Debian which versions there are")
     apt("update")
-    say(f"downloading {' and '.join(PACKAGES)}, and what they need")
+    say(f"downloading {', '.join(PACKAGES)}, and what they need")
     apt("install", "--download-only", *PACKAGES)
     for archive in sorted((TARGET / "apt" / "cache" / "archives").glob("*.deb")):
         say(f"unpacking {archive.name.split('_')[0]}")
@@ -84,7 +87,7 @@ def starters(root: Path) -> None:
     folders = sorted({path.parent.relative_to(root) for path in (root / "usr/lib").rglob("*.so*")})
     libraries = ":".join(f"$here/root/{folder}" for folder in folders)
     for name in PROGRAMS:
-        candidates = (path for path in root.rglob(f"bin/{name}") if path.is_file())
+        candidates = (path for path in root.rglob(f"*bin/{name}") if path.is_file())
         # Debian's psql and pg_ctl in /usr/bin choose among versions; the real ones are in PostgreSQL's own folder.
         found = max(candidates, key=lambda path: "postgresql" in path.parts, default=None)
         if found is None:
@@ -107,7 +110,7 @@ def starters(root: Path) -> None:
 def check(folder: Path) -> None:
     """Each can be started: no library is missing."""
     for name in (path.name for path in sorted(folder.iterdir())):
-        word = "version" if name == "pgbackrest" else "--version"
+        word = {"pgbackrest": "version", "nginx": "-v"}.get(name, "--version")
         done = subprocess.run([folder / name, word], capture_output=True, text=True, check=False)
         if done.returncode:
             raise DebianError(f"{name} does not start: {done.stderr.strip()}")
@@ -121,7 +124,7 @@ def say(text: str) -> None:
 def main() -> int:
     """Gets what is missing; a mistake that a person can mend is told in one line."""
     try:
-        if installed() is None and not (TARGET / "programs").is_dir():
+        if missing():
             TARGET.mkdir(parents=True, exist_ok=True)
             fetch()
     except DebianError as error:
