@@ -8,6 +8,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import hypothesis
 import pytest
 from pulumi.runtime import config
 from pulumi.runtime import settings as runtime
@@ -19,6 +20,17 @@ from infra.settings_reading import parse, placeholder_secrets
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"
 Manifest = Mapping[str, Any]
+# How long an example takes says how busy the computer is.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Side by side file by file, for what a file's tests share is dear; the engine's, which take longest, at once."""
+    for item in items:
+        one_stack = "deployed" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("deployed" if one_stack else item.path.stem))
+    items.sort(key=lambda item: item.path.parent.name != "engine")
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,6 @@ from infra.environments.workspace import ROOT, Workspace, local_workspace
 from infra.settings import PROJECT
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side with other tests, but one after another among themselves: they share one stack."""
-    for item in items:
-        if "deployed" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("deployed"))
-
-
 class LiveStack:
     """The stack `local` in a folder of the tests. `up` takes settings that differ from the stack file's."""
 

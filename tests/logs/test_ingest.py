@@ -17,6 +17,7 @@ from tests.logs.opensearch import OpenSearch
 
 __all__ = ["postgres", "redis_server", "service", "users"]  # fixtures
 COUNT = 100_000
+EVERYTHING: dict[str, Any] = {"match_all": {}}
 # ECS type to what OpenSearch calls it.
 SAME = {"keyword": "keyword", "text": "match_only_text", "long": "long", "date": "date", "seconds": "long"}
 
@@ -39,13 +40,21 @@ def sent(applied, search) -> Sent:
     return Sent(streams=Counter(stream for stream, _ in lines), refused=refused, size=size)
 
 
-def found(search: OpenSearch, stream: str, query: dict[str, Any], **body: Any) -> list[dict[str, Any]]:
-    hits = search.search(f"logs-modelcard.{stream}-test", query, **body)["hits"]["hits"]
+def found(
+    search: OpenSearch, stream: str, query: dict[str, Any] = EVERYTHING, *, pod: str = "pod-1", **body: Any
+) -> list[dict[str, Any]]:
+    hits = search.search(f"logs-modelcard.{stream}-test", of_pod(query, pod), **body)["hits"]["hits"]
     return [each["_source"] for each in hits]
 
 
-def how_many(search: OpenSearch, stream: str, query: dict[str, Any]) -> int:
-    return int(search.search(f"logs-modelcard.{stream}-test", query, size=0)["hits"]["total"]["value"])
+def how_many(search: OpenSearch, stream: str, query: dict[str, Any] = EVERYTHING, *, pod: str = "pod-1") -> int:
+    hits = search.search(f"logs-modelcard.{stream}-test", of_pod(query, pod), size=0)["hits"]
+    return int(hits["total"]["value"])
+
+
+def of_pod(query: dict[str, Any], pod: str) -> dict[str, Any]:
+    """Tests share the streams, so that each looks at what it sent."""
+    return {"bool": {"filter": [{"term": {"kubernetes.pod.name": pod}}, query]}}
 
 
 def test_every_line_is_there_once_and_none_was_refused(sent, search):
@@ -112,8 +121,7 @@ def test_what_a_pod_of_ours_never_wrote_is_kept_as_well(applied, search):
     documents = list(shipped([("app", line) for line in FOREIGN], pod="foreign"))
     assert search.bulk(documents) == []
     search.count("logs-modelcard.app-test")
-    query = {"term": {"kubernetes.pod.name": "foreign"}}
-    kept = {each["log"]["offset"]: each for each in found(search, "app", query, size=100)}
+    kept = {each["log"]["offset"]: each for each in found(search, "app", pod="foreign", size=100)}
     assert len(kept) == len(FOREIGN)
     unreadable = [line for line in FOREIGN if not _is_record(line)]
     for _, _, document in documents:
@@ -134,7 +142,7 @@ def test_a_pod_cannot_say_that_it_is_another(applied, search):
     forged = json.dumps({**claim, "message": "it"})
     assert search.bulk(shipped([("app", forged)], pod="forger")) == []
     search.count("logs-modelcard.app-test")
-    (kept,) = found(search, "app", {"term": {"kubernetes.pod.name": "forger"}})
+    (kept,) = found(search, "app", pod="forger")
     assert kept["modelcard"]["unmapped"]["kubernetes"] == {"pod": {"name": "somebody-else"}}
     assert kept["@timestamp"].startswith("2026-11-25")
 
@@ -144,7 +152,7 @@ def test_what_shippers_add_does_not_matter(applied, search):
     document |= {"agent": {"name": "x", "id": "y"}, "@version": "1", "log": {**document["log"], "flags": ["multiline"]}}
     assert search.bulk([(stream, identity, document)]) == []
     search.count("logs-modelcard.app-test")
-    (kept,) = found(search, "app", {"term": {"kubernetes.pod.name": "chatty"}})
+    (kept,) = found(search, "app", pod="chatty")
     unmapped = {"agent.name": "x", "agent.id": "y", "@version": "1", "log.flags": ["multiline"]}
     assert kept["modelcard"]["unmapped"] == unmapped
 
@@ -153,7 +161,7 @@ def test_a_long_keyword_is_kept_and_not_searched(applied, search):
     line = json.dumps({"message": "long", "user_id": "u" * 40_000})
     assert search.bulk(shipped([("app", line)], pod="long")) == []
     search.count("logs-modelcard.app-test")
-    (kept,) = found(search, "app", {"term": {"kubernetes.pod.name": "long"}})
+    (kept,) = found(search, "app", pod="long")
     assert len(kept["user"]["id"]) == 40_000 > LONGEST_KEYWORD
 
 
@@ -170,13 +178,12 @@ def test_the_service_itself_writes_nothing_that_is_not_mapped(service, users, ap
     lines = [line for line in service.stdout.read_text().splitlines() if line]
     assert len(lines) > 4
     records = [json.loads(line) for line in lines if line.startswith("{")]
-    streams = [(record.get("log", "app"), json.dumps(record)) for record in records]
-    assert search.bulk(shipped(streams, pod="service")) == []
+    assert search.bulk(shipped([(each.get("log", "app"), json.dumps(each)) for each in records], pod="service")) == []
     search.client.post("/logs-modelcard.*/_refresh")
-    ours = {"term": {"kubernetes.pod.name": "service"}}
-    assert sum(how_many(search, stream, ours) for stream in ("app", "audit", "security")) == len(records)
-    unmapped = {"bool": {"filter": [ours, {"exists": {"field": CATCH_ALL}}]}}
-    assert [how_many(search, stream, unmapped) for stream in ("app", "audit", "security")] == [0, 0, 0]
+    streams = ("app", "audit", "security")
+    assert sum(how_many(search, stream, pod="service") for stream in streams) == len(records)
+    unmapped = {"exists": {"field": CATCH_ALL}}
+    assert [how_many(search, stream, unmapped, pod="service") for stream in streams] == [0, 0, 0]
 
 
 def test_the_sizing_formula_knows_what_a_line_takes_on_disk(sent, search):

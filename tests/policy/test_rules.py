@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,7 +189,6 @@ JSON = st.recursive(
 
 
 # A busy machine is no reason to fail.
-@hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 @given(st.dictionaries(TEXT, JSON, max_size=3))
 def test_plain_keeps_everything_but_the_unknowns(properties):
     def expected(value: Any) -> Any:

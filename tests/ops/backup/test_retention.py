@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis
+from hypothesis import given
 from hypothesis import strategies as st
 
 from modelcard_ops.backup import prune as prunes
@@ -67,7 +66,6 @@ def test_without_a_verified_set_nothing_goes() -> None:
     assert not decide(sets, Policy(daily=1, weekly=0, monthly=0), START + timedelta(days=400)).delete
 
 
-@hypothesis(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans()), min_size=1, max_size=60),
     st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)).filter(any),
