@@ -28,7 +28,7 @@ test: .venv/installed .tools/judges/installed tools ## Every test but e2e
 
 test-fast: .venv/installed ## What needs Python only
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
-SIDE_BY_SIDE := --numprocesses=auto --dist=loadgroup --no-loadscope-reorder
+SIDE_BY_SIDE := --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 
 lint: .venv/installed ## Format, lint, types, generated files
 	@$(BIN)/ruff format --check . && $(BIN)/ruff check .

@@ -26,10 +26,7 @@ hypothesis.settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Side by side file by file, for what a file's tests share is dear; the engine's, which take longest, at once."""
-    for item in items:
-        one_stack = "deployed" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("deployed" if one_stack else item.path.stem))
+    """The engine's first: where two files run side by side, the longest must not be the last."""
     items.sort(key=lambda item: item.path.parent.name != "engine")
 
 
