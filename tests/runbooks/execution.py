@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,8 @@ from tests.runbooks.pages import Page, Piece
 from tests.runbooks.shell import parse
 from tests.runbooks.world import World
 
+ASKS = re.compile(r"promtool query|custom\.metrics")
+CREATES = re.compile(r"kubectl -n (\S+) create job (\S+)")
 TIMEOUT = 120  # seconds; of a block
 AT_ONCE = 4  # blocks
 # kubectl says the last of these where it cannot sort, too, and ends with 0.
@@ -52,7 +55,7 @@ class Execution:
 def execute(runbooks: Runbooks, world: World, chosen: Sequence[tuple[Page, Piece]]) -> list[Execution]:
     """Blocks that only look go first and side by side; those that ask Prometheus wait until it knows everything."""
     changing = [each for each in chosen if changes(each[1])]
-    asking = [each for each in chosen if each not in changing and "promtool query" in each[1].text]
+    asking = [each for each in chosen if each not in changing and ASKS.search(each[1].text)]
     looking = [each for each in chosen if each not in changing and each not in asking]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = [pool.submit(run, *each, runbooks, world) for each in looking]
@@ -75,6 +78,8 @@ def run(page: Page, block: Piece, runbooks: Runbooks, world: World) -> Execution
         record = Path(folder) / "record"
         record.touch()
         try:
+            for namespace, name in CREATES.findall(block.text):
+                world.forget_job(namespace, name)
             text = page.filled(block.text, here(runbooks.labels.get(page.alert, {}), world))
             done = subprocess.run(
                 ["bash", "-c", text],

@@ -26,7 +26,7 @@ from infra.environments.local.objects import STORAGE_CLASS
 from infra.environments.recording import SECRET, SIGNATURE
 from tests.app.servers import REDIS, PostgresServer, RedisServer, eventually
 from tests.app.service import RunningService, description
-from tests.conftest import NAME, container_of, workloads
+from tests.conftest import NAME, container_of, jobs, workloads
 from tests.runbooks.declared import Declared, containers, label_name
 from tests.runbooks.images import programs
 from tests.runbooks.metrics_api import GROUP, VERSION, MetricsApi
@@ -35,6 +35,7 @@ from tests.system.surroundings import Load, Surroundings
 
 STACK = "prod"
 JOB = "job"
+CUSTOM_METRICS = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/modelcard/pods/*/http_requests_per_second"
 ABSENT = frozenset({"backup", "elasticsearch"})  # jobs of exporters whose bucket and cluster are not here
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
@@ -87,6 +88,7 @@ class World(Surroundings):
         self._start_exporters()
         self._start_monitoring()
         self._serve_metrics()
+        self._run_cron_jobs()
         self.load = Load(self, description(), pause=0.3)
         self._write()
 
@@ -111,8 +113,9 @@ class World(Surroundings):
         return [each for each in super().unreachable() if each.partition(":")[0] not in ABSENT]
 
     def knows_everything(self) -> bool:
-        """Prometheus has asked everything, and evaluated its rules since. Raises with what is missing."""
-        return self.all_targets_up() and bool(self.ask('ALERTS{alertname="Watchdog"}'))
+        """Prometheus has asked everything, evaluated its rules since, and can tell the autoscaler. Raises otherwise."""
+        told = self.kubectl("get", "--raw", CUSTOM_METRICS)
+        return self.all_targets_up() and bool(self.ask('ALERTS{alertname="Watchdog"}')) and bool(told)
 
     def have_job(self, namespace: str, name: str) -> None:
         """A Job of this name, as an alert would speak of; its pod is simulated like all others."""
@@ -127,6 +130,18 @@ class World(Surroundings):
         job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
         self.kubectl("-n", namespace, "apply", "--server-side", "-f", "-", stdin=json.dumps(job))
         self.kubectl("-n", namespace, "wait", f"job/{name}", "--for=condition=Complete", "--timeout=100s")
+
+    def forget_job(self, namespace: str, name: str) -> None:
+        """So that it can be made again."""
+        self.kubectl("-n", namespace, "delete", "job", name, "--ignore-not-found")
+
+    def _run_cron_jobs(self) -> None:
+        """Each has run once."""
+        space = self.namespaces["application"]
+        for each in jobs(self.platform):
+            self.kubectl("-n", space, "create", "job", f"{each}-1", f"--from=cronjob/{each}")
+        for each in jobs(self.platform):
+            self.kubectl("-n", space, "wait", f"job/{each}-1", "--for=condition=Complete", "--timeout=100s")
 
     def run(self, workload: str, replace: dict[str, str], *extra: str, container: int = 0, key: str = "") -> Process:
         """Starts a container of a workload; Alertmanager talks to nobody but itself."""
@@ -257,7 +272,9 @@ class World(Surroundings):
             services.setdefault(name, {})[str(declared)] = str(local)
         job = self.folder / "job.log"
         job.write_text("the last words of a Job\n")
-        known[f"{self.namespaces['application']}/{JOB}/{JOB}"] = {"log": str(job), "paths": {}, "ports": {}}
+        ran = {JOB: JOB} | {each: container_of(made)["name"] for each, made in jobs(self.platform).items()}
+        for label, container in ran.items():
+            known[f"{self.namespaces['application']}/{label}/{container}"] = {"log": str(job), "paths": {}, "ports": {}}
         world = {
             "kubectl": str(TOOLS / "kubectl"),
             "containers": {key: each for key, each in known.items() if each},
@@ -283,7 +300,10 @@ class World(Surroundings):
             log, environment = self.service.stdout, self.service.environment
             paths |= {app.LOGS: str(self.service.logs), app.UPLOADS: str(self.service.uploads)}
         elif key.endswith("/postgres"):
-            log, environment = self.postgres.folder / "log", {"PGPORT": str(self.postgres.port)}
+            log, environment = (
+                self.postgres.folder / "log",
+                {"PGPORT": str(self.postgres.port), "PGDATA": str(self.postgres.data)},
+            )
             data = {database.SOCKET: self.postgres.folder, database.VOLUME: self.postgres.folder}
             paths |= {place: str(path) for place, path in data.items()} | {database.DATA: str(self.postgres.data)}
             self._files(key, container, paths)
