@@ -6,6 +6,7 @@ Usage: `make benchmark`; needs `make up` first, whose stack `local` the engine p
 from __future__ import annotations
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def main() -> None:
         "packages, Kubernetes and AWS modules": (sys.executable, "-c", AWS),
         "preview prod": (mcenv, "preview", "prod"),
         "preview local": (mcenv, "preview", "local"),
+        "comment on all stacks": (mcenv, "ci", "preview", "--against", "HEAD", "--out", os.devnull),
         "engine": (sys.executable, "-c", ENGINE),
     }
     runs: dict[str, list[float]] = {name: [] for name in commands}
@@ -59,6 +61,7 @@ def main() -> None:
     median = {name: statistics.median(times) for name, times in runs.items()}
     floors = [name for name in commands if name.startswith("packages")]
     ratios = {f"preview prod / {name}": median["preview prod"] / median[name] for name in floors}
+    ratios["comment on all stacks / preview prod"] = median["comment on all stacks"] / median["preview prod"]
     ratios["engine / preview of the same stack"] = median["engine"] / median["preview local"]
     if "--json" in sys.argv:
         print(json.dumps({"seconds": median, "ratios": ratios}, indent=2))

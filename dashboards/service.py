@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from grafana_foundation_sdk.models import units
 
-from dashboards import generation, kubernetes, nginx, postgresql, prometheus, redis
+from dashboards import backups, generation, incidents, kubernetes, logs, nginx, postgresql, prometheus, redis
 from dashboards.alerts import alerts, firing, leading_to
 from dashboards.page import HOME, Page, Row, Variable
 from dashboards.panels import KEPT, UP_OR_DOWN, About, above, below, graph, rows_of, stat, state
@@ -18,7 +18,10 @@ PARTS: Sequence[Page] = (
     postgresql.PAGE,
     redis.PAGE,
     kubernetes.PAGE,
+    logs.PAGE,
     prometheus.PAGE,
+    incidents.PAGE,
+    backups.PAGE,
 )
 APP = 'job="modelcard-generator"'
 ENDPOINT = 'endpoint=~"$endpoint"'
@@ -319,7 +322,7 @@ PAGE = Page(
                         About(
                             says="Records that pods could not write to their log files within 10 minutes.",
                             normal="0.",
-                            otherwise="The volume of the logs is full: what ships them has stopped.",
+                            otherwise="The volume of the logs is full, or not writable.",
                             alerts=["LogRecordsLost"],
                         ),
                         {"{{log}}": "sum by (log) (increase(modelcard_log_records_lost_total[10m]))"},

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import pulumi
 
-from infra import settings, stack
+from infra import stack
 from infra.errors import UserError
+from infra.settings_reading import from_engine
 
 
 def program() -> None:
     """Reads the settings, then declares; a mistake in the settings ends the run before the first resource."""
     try:
-        read = settings.from_engine()
+        settings = from_engine()
     except UserError as error:
         raise pulumi.RunError(str(error)) from None
-    stack.deploy(read)
+    stack.deploy(settings)

@@ -133,7 +133,73 @@ class BucketName(_Text):
     """
 
     __slots__ = ()
-    pattern = r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9](?<!-s3alias)(?<!--ol-s3)(?<!--x-s3)"
+    # S3 takes 63; what belongs to the bucket is called after it, up to `-replica`, and IAM's names end at 64.
+    pattern = r"(?!xn--|sthree-|amzn-s3-demo-)[a-z0-9][a-z0-9-]{1,52}[a-z0-9](?<!-s3alias)(?<!--ol-s3)(?<!--x-s3)"
     example = (
-        "an S3 bucket name: 3 to 63 lower-case letters, digits and dashes, none of S3's reserved prefixes or suffixes"
+        "an S3 bucket name: 3 to 54 lower-case letters, digits and dashes, none of S3's reserved prefixes or suffixes"
     )
+
+
+class Region(_Text):
+    """An AWS region, or whatever an S3-compatible storage calls its own."""
+
+    __slots__ = ()
+    pattern = r"[a-z][a-z0-9]*(-[a-z0-9]+)*"
+    example = "a region, such as eu-central-1"
+
+
+class Endpoint(_Text):
+    """Where an S3-compatible storage answers. HTTPS, for pgBackRest speaks nothing else to it."""
+
+    __slots__ = ()
+    pattern = r"https://[a-z0-9.-]+(:[1-9][0-9]{0,4})?"
+    example = "an address, such as https://storage.example.com:9000"
+
+    @property
+    def host(self) -> str:
+        """The host, without the port."""
+        return self.removeprefix("https://").partition(":")[0]
+
+    @property
+    def port(self) -> int:
+        """The port, HTTPS' own if none is said."""
+        return int(self.removeprefix("https://").partition(":")[2] or 443)
+
+
+class IdentityProvider(_Text):
+    """The identity provider that IAM knows the cluster by. Source: Amazon EKS user guide, "IAM roles for accounts"."""
+
+    __slots__ = ()
+    pattern = r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:oidc-provider/[a-z0-9.-]+(/[A-Za-z0-9._-]+)*"
+    example = "the ARN of an OIDC provider, such as arn:aws:iam::123456789012:oidc-provider/oidc.example.com/id/1A2B"
+
+    @property
+    def cloud(self) -> str:
+        """The partition of AWS: `aws`, `aws-cn`, `aws-us-gov`."""
+        return self.split(":")[1]
+
+    @property
+    def account(self) -> str:
+        """The account's number."""
+        return self.split(":")[4]
+
+    @property
+    def issuer(self) -> str:
+        """Who signs the cluster's tokens, without `https://`."""
+        return self.split(":oidc-provider/")[1]
+
+
+class Recipient(_Text):
+    """An age public key. Source: age-encryption.org, "The age file encryption format": Bech32, 32 bytes."""
+
+    __slots__ = ()
+    pattern = r"age1[qpzry9x8gf2tvdw0s3jn54khce6mua7l]{58}"
+    example = "an age public key, which begins with age1; `age-keygen` makes one"
+
+
+class Schedule(_Text):
+    """When a CronJob runs, in UTC."""
+
+    __slots__ = ()
+    pattern = r"[0-9*/,-]+( [0-9*/,-]+){4}"
+    example = "five fields of a schedule, such as 30 2 * * *"

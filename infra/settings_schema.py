@@ -55,8 +55,7 @@ def schema() -> dict[str, Any]:
 
 def _expanded(node: Mapping[str, Any], definitions: Mapping[str, Any], *, path: str) -> dict[str, Any]:
     """The node without references, since one section has other defaults in another place."""
-    if "$ref" in node:
-        node = {**definitions[node["$ref"].rsplit("/", 1)[-1]], **node}
+    node = _resolved(node, definitions)
     kept = {key: value for key, value in node.items() if key not in {"$ref", "$defs", "required", "title", "default"}}
     if path == "secrets":
         return {"description": node["description"], **ENCRYPTED}
@@ -67,9 +66,19 @@ def _expanded(node: Mapping[str, Any], definitions: Mapping[str, Any], *, path: 
             name: _expanded(each, definitions, path=f"{path}.{name}".lstrip("."))
             for name, each in kept["properties"].items()
         }
+    if "items" in kept:
+        entry = _resolved(kept["items"], definitions)
+        # No table of defaults completes what is in a list.
+        required = {"required": entry["required"]} if "required" in entry else {}
+        kept["items"] = _expanded(entry, definitions, path="") | required
     if path in _DEFAULTS:
         kept["description"] = " ".join(filter(None, (_sentence(kept.get("description", "")), _DEFAULTS[path])))
     return kept
+
+
+def _resolved(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a node that refers to a definition consists of; what it says itself comes first."""
+    return {**definitions[node["$ref"].rsplit("/", 1)[-1]], **node} if "$ref" in node else node
 
 
 def _at_the_top(setting: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -61,6 +61,42 @@ EXCEPTIONS: tuple[PolicyException, ...] = (
         granted=date(2026, 11, 24),
         expires=date(2027, 11, 24),
     ),
+    PolicyException(
+        rule="restricted-volume-types",
+        resource="kubernetes:apps/v1:DaemonSet::filebeat",
+        owner="platform-team",
+        reason="What containers write is in files of the node; it reads those below /var/log/pods, of our namespaces.",
+        granted=date(2026, 11, 25),
+        expires=date(2027, 11, 25),
+    ),
+    PolicyException(
+        rule="several-replicas",
+        resource="kubernetes:apps/v1:Deployment::cache-redis",
+        owner="platform-team",
+        reason="The cache is one process: a second would be another cache, and losing it costs hits only.",
+        granted=date(2026, 11, 25),
+        expires=date(2027, 11, 25),
+    ),
+    *(
+        PolicyException(
+            rule="several-replicas",
+            resource=f"kubernetes:apps/v1:Deployment::{name}",
+            owner="platform-team",
+            reason="Two would measure the same thing twice, and a minute without it is an alert, not an outage.",
+            granted=date(2026, 11, 25),
+            expires=date(2027, 11, 25),
+        )
+        for name in (
+            "backup-exporter",
+            "blackbox-exporter",
+            "elasticsearch-exporter",
+            "grafana",
+            "kibana",
+            "kube-state-metrics",
+            "postgres-exporter",
+            "redis-exporter",
+        )
+    ),
 )
 
 
@@ -89,11 +125,14 @@ def out_of_date(exceptions: Iterable[PolicyException], today: date) -> Iterator[
             yield about(exception, f"does not count before {exception.granted}; correct its date")
 
 
-def unused(exceptions: Iterable[PolicyException], used: Iterable[PolicyException], today: date) -> Iterator[Finding]:
-    """Find the exceptions that count and excuse nothing."""
+def unused(
+    exceptions: Iterable[PolicyException], used: Iterable[PolicyException], today: date, declared: Container[str]
+) -> Iterator[Finding]:
+    """Find the exceptions that count and excuse nothing of a resource (`type::name`) that is declared."""
     needed = set(used)
     for exception in exceptions:
-        if exception not in needed and exception.granted <= today <= exception.expires:
+        counts = exception.granted <= today <= exception.expires
+        if counts and exception not in needed and exception.resource in declared:
             yield about(exception, "excuses nothing; remove it")
 
 

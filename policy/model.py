@@ -24,10 +24,11 @@ Violation = tuple[str, str | Unknown]
 class UnknownValueError(Exception):
     """A rule needs a value that is not known before deployment."""
 
-    def __init__(self, path: str) -> None:
-        """Remember where the value was to be read."""
+    def __init__(self, path: str, owner: str = "") -> None:
+        """Remember where the value was to be read, and of which resource."""
         super().__init__(f"{path} is not known before deployment")
         self.path = path
+        self.owner = owner
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,14 @@ class Node:
 
     path: str
     raw: Any = field(repr=False)
+    owner: str = ""  # the resource that it is a place of
 
     @property
     def value(self) -> Any:
         """The value; None where nothing is set. Raises `UnknownValueError` if any part of it is unknown."""
         unknown = _first_unknown(self)
         if unknown is not None:
-            raise UnknownValueError(unknown.path)
+            raise UnknownValueError(unknown.path, unknown.owner)
         return self.raw
 
     def at(self, *keys: str) -> Node:
@@ -50,23 +52,23 @@ class Node:
         node = self
         for key in keys:
             fields = node._container(Mapping) or {}
-            node = Node(f"{node.path}.{key}" if node.path else key, fields.get(key))
+            node = Node(f"{node.path}.{key}" if node.path else key, fields.get(key), self.owner)
         return node
 
     def elements(self) -> Iterator[Node]:
         """Each element of a list, labelled by its name where it has one."""
         for position, element in enumerate(self._container(list) or ()):
             name = element.get("name") if isinstance(element, Mapping) else None
-            yield Node(f"{self.path}[{name if isinstance(name, str) else position}]", element)
+            yield Node(f"{self.path}[{name if isinstance(name, str) else position}]", element, self.owner)
 
     def entries(self) -> Iterator[tuple[str, Node]]:
         """Each key of a map with the place it names."""
         for key, value in (self._container(Mapping) or {}).items():
-            yield key, Node(f"{self.path}[{key}]", value)
+            yield key, Node(f"{self.path}[{key}]", value, self.owner)
 
     def _container(self, kind: type) -> Any:
         if self.raw is UNKNOWN:
-            raise UnknownValueError(self.path)
+            raise UnknownValueError(self.path, self.owner)
         if self.raw is not None and not isinstance(self.raw, kind):
             raise TypeError(f"{self.path} is a {type(self.raw).__name__}, not a {kind.__name__}")
         return self.raw
@@ -85,11 +87,19 @@ def _first_unknown(node: Node) -> Node | None:
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource as its provider sees it: `type` is a Pulumi token, `name` the logical name."""
+    """A resource as its provider sees it: `type` is a Pulumi token, `name` the logical name.
+
+    `depends` names, for each property, the URNs of the resources that it was made from: they are known even where the
+    value is not. `retain` is None where it cannot be told: the engine does not tell policies.
+    """
 
     type: str
     name: str
     properties: Mapping[str, Any] = field(repr=False)
+    urn: str = ""
+    protect: bool = False
+    retain: bool | None = None
+    depends: Mapping[str, frozenset[str]] = field(default_factory=dict, repr=False)
 
     def __str__(self) -> str:
         """The type and the logical name, as exceptions and findings spell them."""
@@ -98,7 +108,11 @@ class Resource:
     @property
     def root(self) -> Node:
         """The top of its properties."""
-        return Node("", self.properties)
+        return Node("", self.properties, str(self))
+
+    def at(self, *keys: str) -> Node:
+        """A place in its properties."""
+        return self.root.at(*keys)
 
 
 @dataclass(frozen=True)
@@ -118,6 +132,7 @@ class Finding:
     path: str
     message: str
     internal: bool = False  # the rule itself failed: no exception may cover that
+    unknown: bool = False  # the value exists only after deployment
 
     def __str__(self) -> str:
         """One line for people."""
@@ -125,29 +140,33 @@ class Finding:
         return f"{self.resource}{place}: {self.message}"
 
 
-Check = Callable[[Resource], Iterable[Violation]]
-
-
 @dataclass(frozen=True, kw_only=True)
-class Rule:
-    """A pure check of one resource, with the control that demands it and the remedy."""
+class Policy:
+    """What every rule says about itself: the control that demands it, the remedy, and the types that it is about.
+
+    `kinds` is None where it is about every type. `deferred`: of a value that exists only when others have been made,
+    the engine's preview cannot judge, and the deployment does, right before it makes the resource.
+    """
 
     name: str
     summary: str
     control: Control
     remedy: str
-    kinds: frozenset[str]
-    check: Check
+    kinds: frozenset[str] | None
+    deferred: bool = False
 
-    def findings(self, resource: Resource) -> Iterator[Finding]:
-        """What the rule finds. What it cannot check, for want of a value or by a defect of its own, is a finding."""
-        if resource.type not in self.kinds:
-            return
+    def is_about(self, type_: str) -> bool:
+        """Whether resources of this type are judged."""
+        return self.kinds is None or type_ in self.kinds
+
+    def judged(self, resource: Resource, check: Callable[[], Iterable[Violation]]) -> Iterator[Finding]:
+        """What a check finds. What cannot be checked, for want of a value or by a defect of its own, is a finding."""
         try:
-            for path, message in self.check(resource):
+            for path, message in check():
                 yield self._finding(resource, path, message)
         except UnknownValueError as unknown:
-            yield self._finding(resource, unknown.path, UNKNOWN)
+            elsewhere = f"{unknown.owner} " if unknown.owner not in {"", str(resource)} else ""
+            yield self._finding(resource, f"{elsewhere}{unknown.path}", UNKNOWN)
         except Exception as error:  # noqa: BLE001 (a rule that fails must not let the resource pass)
             # Only the place of the error: its text may quote a value.
             message = f"internal error in rule {self.name} ({_origin(error)}); correct the rule"
@@ -155,8 +174,24 @@ class Rule:
 
     def _finding(self, resource: Resource, path: str, message: str | Unknown) -> Finding:
         if message is UNKNOWN:
-            message = f"is not known before deployment, so {self.name} cannot be checked; make it a plain value"
+            told = f"is not known before deployment, so {self.name} cannot be checked; make it a plain value"
+            return Finding(self.name, str(resource), path, told, unknown=True)
         return Finding(self.name, str(resource), path, message)
+
+
+Check = Callable[[Resource], Iterable[Violation]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule(Policy):
+    """A pure check of one resource."""
+
+    check: Check
+
+    def findings(self, resource: Resource) -> Iterator[Finding]:
+        """What the rule finds in the resource, if it is about it."""
+        if self.is_about(resource.type):
+            yield from self.judged(resource, lambda: self.check(resource))
 
 
 def _origin(error: Exception) -> str:

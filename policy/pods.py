@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from policy.model import UNKNOWN, Check, Control, Node, Resource, Rule, UnknownValueError, Violation
@@ -97,6 +97,11 @@ def container_rule(control: Control, remedy: str) -> Callable[[Callable[[Contain
 def workload_rule(control: Control, remedy: str) -> Callable[[Check], Rule]:
     """Make a rule of a check of the whole workload."""
     return lambda check: _rule(check, control, remedy, check)
+
+
+def resource_rule(control: Control, remedy: str, *kinds: str, deferred: bool = False) -> Callable[[Check], Rule]:
+    """Make a rule of a check of resources of these types."""
+    return lambda check: replace(_rule(check, control, remedy, check), kinds=frozenset(kinds), deferred=deferred)
 
 
 def _rule(named: Callable[..., object], control: Control, remedy: str, check: Check) -> Rule:

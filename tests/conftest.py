@@ -8,16 +8,26 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import hypothesis
 import pytest
 from pulumi.runtime import config
 from pulumi.runtime import settings as runtime
 
 from infra.environments.recording import Recording, record_platform
-from infra.settings import Settings, parse, placeholder_secrets
+from infra.settings import Settings
+from infra.settings_reading import parse, placeholder_secrets
 
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"
 Manifest = Mapping[str, Any]
+# How long an example takes says how busy the computer is.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The engine's first: where two files run side by side, the longest must not be the last."""
+    items.sort(key=lambda item: item.path.parent.name != "engine")
 
 
 @pytest.fixture(autouse=True)
@@ -83,6 +93,17 @@ def container_of(workload: Manifest) -> Manifest:
 def workloads(platform: Recording) -> dict[str, Manifest]:
     """All controllers of pods, by name."""
     return {each["metadata"]["name"]: each for each in platform.manifests() if "template" in each.get("spec", {})}
+
+
+def jobs(platform: Recording) -> dict[str, Manifest]:
+    """What each CronJob makes when its time has come, by name."""
+    made = platform.all("batch/v1:CronJob")
+    return {each.inputs["metadata"]["name"]: each.inputs["spec"]["jobTemplate"] for each in made}
+
+
+def everything_that_runs(platform: Recording) -> dict[str, Manifest]:
+    """What has a pod's template: controllers, and what CronJobs make; by name."""
+    return workloads(platform) | jobs(platform)
 
 
 def directives(text: str, separator: str = " ") -> dict[str, str]:

@@ -52,13 +52,13 @@ class Tool:
 
 def pinned_versions(go_mod: str) -> dict[str, str]:
     """Module path to version (without the `v`) of the direct requirements in the text of a go.mod."""
-    block = go_mod.split("require (", 1)[1].split(")", 1)[0]
-    return dict(re.findall(r"^\t(\S+) v(\S+)$", block, flags=re.MULTILINE))
+    # What others require in their turn is marked `// indirect`.
+    return dict(re.findall(r"^(?:\t|require )(\S+) v(\S+)$", go_mod, flags=re.MULTILINE))
 
 
 def tools() -> list[Tool]:
     """The tools in build order; the versions are those of the go.mod files, so that they are written down once."""
-    return [*_platform(), *_monitoring()]
+    return [*_platform(), *_monitoring(), *_logging(), *_workflows()]
 
 
 def _platform() -> list[Tool]:
@@ -180,6 +180,59 @@ def _monitoring() -> list[Tool]:
             "sigs.k8s.io/prometheus-adapter/cmd/adapter",
             version_command=(),
             stamp="k8s.io/component-base/version.gitVersion=v",  # without the `v` it panics as it starts
+        ),
+    ]
+
+
+def _workflows() -> list[Tool]:
+    """What judges the workflows of the hosted CI."""
+    pinned = pinned_versions((MODULE / "actions" / "go.mod").read_text())["github.com/rhysd/actionlint"]
+    return [
+        Tool(
+            name="actionlint",
+            package="github.com/rhysd/actionlint/cmd/actionlint",
+            version=pinned,
+            version_command=("-version",),
+            flags=(f"-X github.com/rhysd/actionlint.version={pinned}",),
+            module=MODULE / "actions",
+        )
+    ]
+
+
+def _logging() -> list[Tool]:
+    """What ships logs, and what judges and measures where they arrive."""
+    shipping = pinned_versions((MODULE / "logging" / "go.mod").read_text())
+    search = pinned_versions((MODULE / "search" / "go.mod").read_text())
+    exporter = "github.com/prometheus-community/elasticsearch_exporter"
+    return [
+        Tool(
+            name="filebeat",
+            package="github.com/elastic/beats/v7/filebeat",
+            version=shipping["github.com/elastic/beats/v7"],
+            version_command=("version",),
+            module=MODULE / "logging",
+        ),
+        Tool(
+            name="elasticsearch_exporter",
+            package=exporter,
+            version=search[exporter],
+            version_command=("--version",),
+            flags=(f"-X github.com/prometheus/common/version.Version={search[exporter]}",),
+            module=MODULE / "search",
+        ),
+        Tool(
+            name="elasticsearch-schema",
+            package="./cmd/elasticsearch-schema",
+            version=search["github.com/elastic/go-elasticsearch/v8"],
+            version_command=(),
+            module=MODULE / "search",
+        ),
+        Tool(
+            name="logstash-lint",
+            package="./cmd/logstash-lint",
+            version=search["github.com/breml/logstash-config"],
+            version_command=(),
+            module=MODULE / "search",
         ),
     ]
 

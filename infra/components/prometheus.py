@@ -22,6 +22,7 @@ from infra.kube.pods import (
     Rollout,
     Scratch,
     exec_probe,
+    http_probe,
 )
 from infra.kube.tls import MonitoringLogin, ServerCertificate
 from infra.monitoring.scraping import (
@@ -34,6 +35,7 @@ from infra.monitoring.scraping import (
     client_config,
     prometheus_config,
 )
+from infra.settings import Ops
 from infra.settings import Prometheus as PrometheusSettings
 
 WORKLOAD = Workload(component="prometheus", name="prometheus", space="observability")
@@ -41,6 +43,10 @@ PORT = 9090
 METRICS = Metrics(job="prometheus", workload=WORKLOAD, port=PORT, server=WORKLOAD.name, credentials="login")
 RULE_FILES = Path(__file__).resolve().parents[2] / "rules"
 DATA = "/prometheus"
+SNAPSHOTS_PORT = 9854
+SNAPSHOTS_SECRETS = "/run/secrets/modelcard"
+# A backup asks one replica, always the same: it makes a snapshot on its own disk, from where the sidecar hands it out.
+FIRST = f"{WORKLOAD.name}-0.{WORKLOAD.name}-peers"
 DISK_SHARE = 85  # per cent of the volume; the write-ahead log and compaction need the rest
 WATCH = ["get", "list", "watch"]
 
@@ -51,9 +57,11 @@ class PrometheusArgs:
 
     spaces: Spaces
     settings: PrometheusSettings
+    tools: Ops
     scraping: Scraping
     certificate: ServerCertificate
     login: MonitoringLogin
+    bucket: str  # where backups of its data go
     clients: Sequence[Workload]
     rollout: Rollout
 
@@ -72,6 +80,7 @@ class Prometheus(Component):
         rules_map = self.config_map("rules", rules)
         login = self.secret("login", {"password": args.login.password, "web.yml": args.login.web_config(TLS)})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
+        snapshots = self.secret("snapshots", {"mcops_backup_prometheus_password": args.login.password})
         itself = (f"--url=https://localhost:{PORT}", f"--http.config.file={CONFIG}/client.yml")
         ready = ("/bin/promtool", "check", "ready", *itself)
         healthy = ("/bin/promtool", "check", "healthy", *itself)
@@ -89,6 +98,7 @@ class Prometheus(Component):
                         f"--config.file={CONFIG}/prometheus.yml",
                         f"--web.config.file={LOGIN}/web.yml",
                         f"--web.listen-address=:{PORT}",
+                        "--web.enable-admin-api",  # for the snapshots; whoever has the login may delete series, too
                         f"--storage.tsdb.path={DATA}",
                         f"--storage.tsdb.retention.time={args.settings.retention}d",
                         f"--storage.tsdb.retention.size={storage.size.share(DISK_SHARE)}MB",
@@ -109,6 +119,33 @@ class Prometheus(Component):
                     readiness=exec_probe(*ready, period_seconds=15, timeout_seconds=5, failure_threshold=3),
                     liveness=exec_probe(*healthy, period_seconds=30, timeout_seconds=10, failure_threshold=4),
                 ),
+                beside=[
+                    Container(
+                        name="snapshots",
+                        image=args.tools.image,
+                        command=["mcops"],
+                        args=["backup", "snapshots"],
+                        resources=args.tools.resources,
+                        ports={"snapshots": SNAPSHOTS_PORT},
+                        environment={
+                            "MCOPS_SECRETS_DIR": SNAPSHOTS_SECRETS,
+                            "MCOPS_BACKUP_BUCKET": args.bucket,
+                            "MCOPS_BACKUP_PORT": str(SNAPSHOTS_PORT),
+                            "MCOPS_BACKUP_CERTIFICATE_FILE": f"{TLS}/tls.crt",
+                            "MCOPS_BACKUP_KEY_FILE": f"{TLS}/tls.key",
+                            "MCOPS_BACKUP_PROMETHEUS_USER": args.login.user,
+                            "MCOPS_BACKUP_SNAPSHOTS_DIR": f"{DATA}/snapshots",
+                        },
+                        mounts=[
+                            FromSecret(path=SNAPSHOTS_SECRETS, secret=snapshots.metadata.name, volume="snapshots"),
+                            FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
+                            FromTemplate(path=DATA, volume="data"),
+                        ],
+                        # Ready whenever it runs: Prometheus measures without it.
+                        readiness=exec_probe("true", period_seconds=60),
+                        liveness=http_probe("/health", "snapshots", tls=True, period_seconds=20, timeout_seconds=5),
+                    )
+                ],
                 grace=300,
                 calls_api=True,
             ),
@@ -118,6 +155,7 @@ class Prometheus(Component):
             protect=False,
             replicas=args.settings.replicas,
             volumes={"data": storage},
+            backup="none: a snapshot of its samples is in each backup, but nothing that serves users needs them",
         )
         if args.settings.replicas > 1:
             self.budget(WORKLOAD)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from infra.environments.ci.cli import app as workflow_commands
+from infra.environments.ephemeral.cli import app as environment_commands
+from infra.environments.progress import Progress
 from infra.environments.workspace import LOCAL, ROOT, exclusive, workspace
 from infra.errors import UserError
 
@@ -20,8 +22,14 @@ if TYPE_CHECKING:
     from infra.environments.engine import Change
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+state_commands = typer.Typer(help="Copies of a stack's state, and the way back to one.", no_args_is_help=True)
 secret_commands = typer.Typer(help="A stack's passwords and certificates.", no_args_is_help=True)
 app.add_typer(secret_commands, name="secrets")
+app.add_typer(environment_commands, name="env")
+app.add_typer(state_commands, name="state")
+app.add_typer(workflow_commands, name="ci")
+sizing_commands = typer.Typer(help="How large something must be.", no_args_is_help=True)
+app.add_typer(sizing_commands, name="sizing")
 
 Stack = Annotated[str, typer.Argument(help="A stack of this checkout: the middle of Pulumi.STACK.yaml.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -53,13 +61,19 @@ def preview_command(
 
 
 @app.command("up")
-def up_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
+def up_command(
+    stack: Stack = LOCAL,
+    plan: Annotated[Path | None, typer.Option(help="Do what `mcenv plan` wrote here, or nothing.")] = None,
+    as_json: Json = False,
+) -> None:
     """Deploy a stack with the Pulumi engine; `local` on an embedded control plane, others on KUBECONFIG's cluster."""
     from infra.environments import deployment
+    from infra.environments.plan import Plan
 
     space = workspace(stack)
+    approved = Plan.read(plan) if plan else None
     with exclusive(space):
-        outcome = deployment.up(space, Progress(quiet=as_json))
+        outcome = deployment.up(space, Progress(quiet=as_json), approved)
         status = deployment.status(space)
     if as_json:
         changes = [asdict(change) for change in outcome.changes]
@@ -70,6 +84,24 @@ def up_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
         _print_status(status)
         what = _summary(outcome.changes) if outcome.changed else "nothing changed"
         print(f"{stack}: {what} in {outcome.seconds:.1f} s. {outcome.outputs.get('url', '')}".rstrip())
+
+
+@app.command("plan")
+def plan_command(
+    stack: Stack,
+    out: Annotated[Path | None, typer.Option(help="Write it here, for `mcenv up STACK --plan`.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for those who approve it.")] = False,
+) -> None:
+    """Ask the engine what `up` would do, and give it a fingerprint: code, state and steps."""
+    from infra.environments import deployment
+    from infra.environments.ci import planned
+
+    space = workspace(stack)
+    with exclusive(space):
+        plan = deployment.plan(space, Progress())
+    if out is not None:
+        plan.write(out)
+    print(planned.markdown(plan) if markdown else planned.text(plan))
 
 
 @app.command("down")
@@ -131,8 +163,13 @@ def secrets_init_command(stack: Stack) -> None:
     space = workspace(stack)
     with exclusive(space):
         Engine(space).select()
-        secrets.initialise(space, settings_of(space))
+        settings = settings_of(space)
+        secrets.initialise(space, settings)
     print(f"{space.stack_file.name}: secrets written, encrypted")
+    if not settings.backup.recipient:
+        print(
+            f"{secrets.recovery_file(space)}: opens all of its backups: keep it in a safe place, outside of the cluster"
+        )
 
 
 @secret_commands.command("rotate")
@@ -150,17 +187,60 @@ def secrets_rotate_command(
     print(f"{space.stack_file.name}: rotation {rotation} written, encrypted: run `mcenv up {stack}`")
 
 
-class Progress:
-    """Tells what happens, each line with the time since the start."""
+@state_commands.command("list")
+def state_list_command(stack: Stack) -> None:
+    """Show the copies of a stack's state, one from before each `up`."""
+    from infra.environments import state_backups
 
-    def __init__(self, *, quiet: bool = False) -> None:
-        self._started = time.monotonic()
-        self._quiet = quiet
+    for file in state_backups.present(workspace(stack)):
+        print(file)
 
-    def __call__(self, text: str) -> None:
-        """Tells one thing."""
-        if not self._quiet:
-            print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)
+
+@state_commands.command("restore")
+def state_restore_command(
+    stack: Stack, copy: Annotated[str, typer.Argument(help="One of those that `mcenv state list` shows.")]
+) -> None:
+    """Go back to a copy of the state, and let it learn what the cluster has now; `up` then puts that right."""
+    from infra.environments import state_backups
+
+    space = workspace(stack)
+    with exclusive(space):
+        outcome = state_backups.restore(space, copy, Progress())
+    print(f"{stack}: gone back to {copy}; {len(outcome.changes)} objects are otherwise: run `mcenv up {stack}`")
+
+
+@sizing_commands.callback()
+def sizing_group() -> None:
+    """How large something must be."""
+
+
+@sizing_commands.command("logs")
+def sizing_logs_command(  # noqa: PLR0913 - what the formula needs
+    *,
+    rate: Annotated[float, typer.Option(min=0.001, help="Lines a second, at the peak.")],
+    retention: Annotated[int, typer.Option(min=1, help="Days.")],
+    size: Annotated[int, typer.Option(min=1, help="Bytes of a line, on average.")] = 400,
+    outage: Annotated[float, typer.Option(min=0.1, help="Hours without Elasticsearch that lose nothing.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Of Elasticsearch.")] = 3,
+    logstashes: Annotated[int, typer.Option(min=1, help="Replicas of Logstash.")] = 2,
+    pods: Annotated[int, typer.Option(min=1, help="Pods that write these lines.")] = 3,
+    as_json: Json = False,
+) -> None:
+    """Compute volumes and memory of the log stack from the lines that it is to keep."""
+    from infra.environments.sizing import Load, sizing
+
+    load = Load(
+        rate=rate, line=size, retention=retention, outage=outage, nodes=nodes, shippers=pods, replicas=logstashes
+    )
+    needed = sizing(load)
+    if as_json:
+        _print_json({**asdict(needed), "settings": needed.settings})
+        return
+    print(f"{rate:g} lines a second of {size} bytes are {needed.daily} a day; kept {retention} days:")
+    for setting, value in needed.settings.items():
+        print(f"  {setting}: {value}")
+    minutes = needed.kept_by_node / 60
+    print(f"Without Logstash, a node keeps {minutes:.0f} min of each pod (its kubelet's 50 MiB a container).")
 
 
 def _summary(changes: list[Change]) -> str:

@@ -6,24 +6,29 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import urllib3
 from kubernetes import client, config
 
-from infra.environments import rollouts, secrets
+from infra.environments import approvals, rollouts, secrets, state_backups
+from infra.environments.approvals import Loss
 from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
 from infra.environments.local.cluster import LocalCluster
 from infra.environments.local.waiting import wait_until
+from infra.environments.plan import Plan, plan_of
 from infra.environments.preview import preview, stackfile
+from infra.environments.preview.stack_preview import rendered
 from infra.environments.workspace import LOCAL, Workspace
 from infra.errors import UserError
-from infra.settings import Settings, SettingsError
-from infra.stack import namespace_names
+from infra.kube.identity import namespace_names
+from infra.settings import Environment, Settings
+from infra.settings_reading import SettingsError
 
 SIMULATED = "kwok.x-k8s.io/node"
 CONNECT_TIMEOUT = 5
@@ -67,23 +72,40 @@ def settings_of(space: Workspace) -> Settings:
     return stackfile.read(space.project, space.stack)
 
 
-def up(space: Workspace, progress: Progress) -> Outcome:
+def up(space: Workspace, progress: Progress, plan: Plan | None = None) -> Outcome:
     """Deploys the stack; the local one gets a control plane and secrets first.
 
-    Raises `UserError` before anything is touched when settings, manifests or policies are not in order.
+    Raises `UserError` before anything is touched when settings, manifests or policies are not in order, when protected
+    data would be lost, or when something else would be done than planned.
     """
-    _check(space)
+    check_all(space)
+    lost = False
     if cluster := cluster_of(space):
-        _end_strays(space)
-        if cluster.up(progress) == "created":
+        end_strays(space)
+        if _killed(space):
+            progress("the last run was killed, and nobody knows what it had made: starting anew")
+            cluster.down()
+        created = cluster.up(progress) == "created"
+        lost = cluster.cloud.fresh and not created
+        if created:
             # A new cluster holds nothing of what an old state says.
             shutil.rmtree(space.project.parent / "state", ignore_errors=True)
             (space.project.parent / "state").mkdir()
-        _mend_state(space, progress)
     reachable(space)
     engine = Engine(space)
     engine.select()
     _have_secrets(space, progress)
+    if lost:
+        progress("the local cloud had ended and is empty: finding out what has to be made again")
+        engine.run(Operation.REFRESH, progress, repair=True)
+    if plan:
+        plan.check_foundations(space)
+    if plan or settings_of(space).protect_data:
+        now = _planned(space, engine, progress)
+        if plan:
+            plan.check(now)
+    if copy := state_backups.back_up(space):
+        progress(f"the state before is kept as {copy.name}")
     progress("deploying")
     try:
         outcome = engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
@@ -93,6 +115,15 @@ def up(space: Workspace, progress: Progress) -> Outcome:
     return outcome
 
 
+def plan(space: Workspace, progress: Progress) -> Plan:
+    """What an `up` would do now, according to the engine and the cluster. Raises `UserError` as `up` does."""
+    check_all(space)
+    reachable(space)
+    engine = Engine(space)
+    engine.select()
+    return _planned(space, engine, progress)
+
+
 def down(space: Workspace, progress: Progress) -> None:
     """Removes the stack: the local one with its control plane and folder, any other by the engine."""
     cluster = cluster_of(space)
@@ -100,7 +131,7 @@ def down(space: Workspace, progress: Progress) -> None:
         reachable(space)
         Engine(space).run(Operation.DESTROY, progress)
         return
-    _end_strays(space)
+    end_strays(space)
     cluster.down()
     shutil.rmtree(space.project.parent)
 
@@ -175,13 +206,49 @@ def _readiness(kind: str, each: Any, ready: int | None, wanted: int) -> Readines
     return Readiness(kind=kind, name=each.metadata.name, ready=int(ready or 0), wanted=wanted)
 
 
-def _check(space: Workspace) -> None:
-    """All that can be known before anything is touched."""
+def check(space: Workspace) -> None:
+    """All that can be known before anything is touched. Raises `UserError`."""
     result = preview(space.stack, space.project)
     if not result.ok:
         raise UserError("\n".join(result.complaints))
+
+
+def check_all(space: Workspace) -> None:
+    """The same, and what a stack needs that is to stay. Raises `UserError`."""
+    check(space)
+    file, document = space.stack_file.name, space.document()
     if space.stack != LOCAL and secrets.KEY not in space.config():
-        raise SettingsError([f"{space.stack_file.name}: secrets are missing: run `mcenv secrets init {space.stack}`"])
+        raise SettingsError([f"{file}: secrets are missing: run `mcenv secrets init {space.stack}`"])
+    by_passphrase = "encryptionsalt" in document or document.get("secretsprovider") == "passphrase"
+    if settings_of(space).environment is Environment.PROD and by_passphrase:
+        raise UserError(
+            f"{file}: its secrets are encrypted by a passphrase, which prod must not depend on: give them to a key"
+            f" service with `pulumi stack change-secrets-provider awskms://ALIAS --stack {space.stack}`"
+        )
+
+
+def _planned(space: Workspace, engine: Engine, progress: Progress) -> Plan:
+    """Asks the engine what it would do, after what it may not do has been refused."""
+    settings, today = settings_of(space), datetime.now(UTC).date()
+    declared = rendered(space.stack, space.project)
+
+    def refuse(losses: Sequence[Loss]) -> None:
+        if settings.protect_data and (
+            lines := approvals.refused(losses, settings.approvals, today, space.stack_file.name)
+        ):
+            raise UserError("\n".join(lines))
+
+    losses = list(approvals.foreseen(space.exported() or {"resources": []}, declared.registrations))
+    refuse(losses)
+    if protected := [loss.urn for loss in losses if loss.urn]:
+        state_backups.back_up(space)
+        for urn in protected:
+            # The engine would not even plan it.
+            space.pulumi("state", "unprotect", urn, "--yes")
+    progress("asking the engine what it would do")
+    changes = engine.run(Operation.PREVIEW, lambda _: None, repair=space.stack == LOCAL).changes
+    refuse(list(approvals.planned(changes)))
+    return plan_of(space, changes, declared.manifests)
 
 
 def _have_rolled_out(space: Workspace) -> None:
@@ -198,15 +265,12 @@ def _have_secrets(space: Workspace, progress: Progress) -> None:
         secrets.initialise(space, settings_of(space))
 
 
-def _mend_state(space: Workspace, progress: Progress) -> None:
-    """Puts back Pulumi's own copy of a state whose writing was cut off; the engine adopts what it does not know."""
-    state = space.state_file
-    if state is None:
-        return
-    copy = state.with_name(f"{state.name}.bak")
-    if copy.exists() and not _whole(state) and _whole(copy):
-        progress("the state was cut off by a killed run: going on from the copy before it")
-        shutil.copy(copy, state)
+def _killed(space: Workspace) -> bool:
+    """Whether the last engine ended without writing down what it had done; ours writes its state last."""
+    state = space.project.parent / "state"
+    file = space.state_file
+    cut_off = file is not None and file.exists() and not _whole(file)
+    return cut_off or any((state / ".pulumi" / "locks").rglob("*.json"))
 
 
 def _whole(state: Path) -> bool:
@@ -216,9 +280,9 @@ def _whole(state: Path) -> bool:
         return False
 
 
-def _end_strays(space: Workspace) -> None:
+def end_strays(space: Workspace) -> None:
     """Ends engines that outlived a killed run; they work in the project's folder and in no other."""
-    for end in (signal.SIGTERM, signal.SIGKILL):  # the first lets an engine write down what it has done
+    for end in (signal.SIGTERM, signal.SIGKILL):  # the first lets an engine end what it is doing
         for process in _strays(space):
             with suppress(ProcessLookupError):
                 os.kill(process, end)

@@ -29,6 +29,7 @@ class Operation(StrEnum):
     PREVIEW = "preview"
     DESTROY = "destroy"
     REFRESH = "refresh"
+    DRIFT = "drift"  # a refresh that only tells
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +82,10 @@ class Engine:
                 os.environ["KUBECONFIG"] = space.kubeconfig
             command = automation.PulumiCommand(str(pulumi_command(space.root).parent.parent))
             options = automation.LocalWorkspaceOptions(
-                work_dir=str(space.project), env_vars=dict(space.environment), pulumi_command=command
+                work_dir=str(space.project),
+                env_vars={**space.environment, **_stand_in(space)},
+                pulumi_command=command,
+                secrets_provider=space.document().get("secretsprovider"),
             )
             with self._clear_errors():
                 self._stack = automation.create_or_select_stack(
@@ -112,6 +116,8 @@ class Engine:
                     stack.destroy(on_event=listener, color="never", show_secrets=False)
                 case Operation.REFRESH:
                     stack.refresh(on_event=listener, color="never", show_secrets=False)
+                case Operation.DRIFT:
+                    stack.preview_refresh(on_event=listener, color="never")
             if listener.complaints:
                 raise DeploymentError(listener.report())
         listener.outcome.seconds = time.monotonic() - started
@@ -137,6 +143,15 @@ class Engine:
             if listener and listener.complaints:
                 raise DeploymentError(listener.report()) from None
             raise complaint(self.workspace, _streams(str(error))) from None
+
+
+def _stand_in(space: Workspace) -> dict[str, str]:
+    """By what the engine finds the local stack's cloud instead of AWS."""
+    if space.cloud is None:
+        return {}
+    from infra.environments.local.aws_stand_in import attach
+
+    return {"PULUMI_DEBUG_PROVIDERS": attach(space.cloud.access)}
 
 
 def _streams(text: str) -> str:
@@ -198,7 +213,7 @@ class Listener:
 
     def _refreshed(self, step: events.StepEventMetadata) -> None:
         # A refresh knows what it found only afterwards.
-        if self.outcome.operation is Operation.REFRESH and step.op.value in {"update", "delete"}:
+        if self.outcome.operation in {Operation.REFRESH, Operation.DRIFT} and step.op.value in {"update", "delete"}:
             self._tell(step)
 
     def _tell(self, step: events.StepEventMetadata) -> None:
@@ -208,8 +223,12 @@ class Listener:
         self._progress(str(change))
 
     def _policy(self, event: events.PolicyEvent) -> None:
-        # A policy that could not be evaluated is reported as advisory: ours fail closed, so any report counts.
-        self._complain(_name(event.resource_urn or "stack"), f"{event.policy_name}: {_first_line(event.message)}")
+        text = f"{event.policy_name}: {_last_line(event.message)}"
+        # The engine reports what could not be evaluated as advisory, too: ours fail closed, so that counts.
+        if event.enforcement_level == "advisory" and "can't run policy" not in event.message:
+            self._progress(f"advice: {text}")
+        else:
+            self._complain(_name(event.resource_urn or "stack"), text)
 
     def _diagnostic(self, event: events.DiagnosticEvent) -> None:
         cannot_run = "can't run policy" in event.message
@@ -234,8 +253,9 @@ def _meaning(message: str) -> list[str]:
     return [line for line in told if line.rstrip(".") not in _NOISE and not line.endswith("occurred:")][:6]
 
 
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), text)
+def _last_line(text: str) -> str:
+    # The SDK puts the policy's description before what was found.
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), text)
 
 
 def _name(urn: str) -> str:

@@ -22,6 +22,8 @@ from infra.stack import deploy
 # How Pulumi marks a secret inside a structure. Source: pulumi/pulumi, sdk/go/common/resource/sig.
 SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
 
+ACCOUNT = "123456789012"  # of AWS' own examples
+
 # Pulumi evaluates the annotations of a class again for each of its instances: a third of a recording's time.
 _types._types_from_py_properties = functools.cache(_types._types_from_py_properties)  # noqa: SLF001  # noqa: SLF001
 
@@ -42,6 +44,7 @@ class Registration:
     protect: bool
     retain_on_delete: bool
     urn: str
+    depends: Mapping[str, frozenset[str]] = field(default_factory=dict)  # property to the URNs that it was made from
 
     @property
     def manifest(self) -> Mapping[str, Any] | None:
@@ -72,6 +75,7 @@ class Recording(mocks.MockMonitor):
                 protect=request.protect,
                 retain_on_delete=request.retainOnDelete,
                 urn=response.urn,
+                depends={key: frozenset(on.urns) for key, on in request.propertyDependencies.items()},
             )
         )
         return response
@@ -100,10 +104,24 @@ class Recording(mocks.MockMonitor):
 
 class _Echo(mocks.Mocks):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        return f"{args.name}-id", args.inputs
+        return f"{args.name}-id", {**args.inputs, **_assigned(args)}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
         return {}, None
+
+
+def _assigned(args: mocks.MockResourceArgs) -> dict[str, str]:
+    """What AWS would say of a new resource, for the inputs of others."""
+    inputs = args.inputs
+    match args.typ:
+        case "aws:kms/key:Key":
+            return {"keyId": args.name, "arn": f"arn:aws:kms:{inputs['region']}:{ACCOUNT}:key/{args.name}"}
+        case "aws:iam/role:Role":
+            return {"arn": f"arn:aws:iam::{ACCOUNT}:role/{inputs['name']}"}
+        case "aws:s3/bucket:Bucket":
+            return {"arn": f"arn:aws:s3:::{inputs['bucket']}"}
+        case _:
+            return {}
 
 
 def masked(value: Any) -> Any:

@@ -7,8 +7,11 @@ stack file. It is in no argument list, log or output.
 from __future__ import annotations
 
 import json
+import os
 import secrets as randomness
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import bcrypt
@@ -21,12 +24,19 @@ from pydantic import SecretStr
 from infra.components import (
     adapter,
     alertmanager,
+    backup_exporter,
     blackbox_exporter,
     cache,
     database,
     edge,
+    elasticsearch,
+    elasticsearch_exporter,
+    filebeat,
     grafana,
+    incidents,
+    kibana,
     kube_state_metrics,
+    logstash,
     node_exporter,
     postgres_exporter,
     prometheus,
@@ -34,9 +44,9 @@ from infra.components import (
 )
 from infra.environments.workspace import Workspace
 from infra.errors import UserError
-from infra.kube.identity import Workload
+from infra.kube import pgbackrest
+from infra.kube.identity import Workload, namespace_names
 from infra.settings import PROJECT, Secrets, Settings
-from infra.stack import namespace_names
 
 KEY = f"{PROJECT}:secrets"
 ROTATION = f"{PROJECT}:rotation"
@@ -56,7 +66,17 @@ SERVERS = {
     "nginx_exporter": edge.WORKLOAD,
     "node_exporter": node_exporter.WORKLOAD,
     "blackbox_exporter": blackbox_exporter.WORKLOAD,
+    "incidents": incidents.WORKLOAD,
+    "backup_exporter": backup_exporter.WORKLOAD,
+    "logstash": logstash.WORKLOAD,
+    "kibana": kibana.WORKLOAD,
+    "elasticsearch_exporter": elasticsearch_exporter.WORKLOAD,
 }
+# Whose pods are called by a name of their own as well.
+PODS = {prometheus.WORKLOAD: (prometheus.FIRST,)}
+# What a rotation must not touch, or backups that are there could never be read again.
+BACKUP = ("backup_passphrase", "backup_identity", "backup_recipient")
+SERVER, CLIENT = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
 AUTHORITY_LIFE = timedelta(days=3650)
 # The CA/Browser Forum's limit of 398 days is for public servers; a year is what a yearly rotation needs.
 CERTIFICATE_LIFE = timedelta(days=397)
@@ -68,7 +88,7 @@ def initialise(workspace: Workspace, settings: Settings) -> None:
         raise UserError(
             f"{workspace.stack_file}: secrets exist: replace them with `mcenv secrets rotate {workspace.stack}`"
         )
-    _write(workspace, generate(settings, authority=None))
+    _write(workspace, generate(settings, authority=None, kept=_recipient(workspace, settings)))
 
 
 def rotate(workspace: Workspace, settings: Settings, *, authority: bool) -> int:
@@ -80,14 +100,47 @@ def rotate(workspace: Workspace, settings: Settings, *, authority: bool) -> int:
     if KEY not in config:
         raise UserError(f"{workspace.stack_file}: secrets are missing: run `mcenv secrets init {workspace.stack}`")
     present = json.loads(workspace.pulumi("config", "get", KEY).stdout)
-    _write(workspace, generate(settings, authority=None if authority else present.get("authority")))
+    # Older backups can be read with these alone.
+    kept = {name: present[name] for name in BACKUP if name in present}
+    if "backup_recipient" not in kept:
+        kept |= _recipient(workspace, settings)
+    _write(workspace, generate(settings, authority=None if authority else present.get("authority"), kept=kept))
     rotation = settings.rotation + 1
     workspace.pulumi("config", "set", ROTATION, str(rotation))
     return rotation
 
 
-def generate(settings: Settings, *, authority: dict[str, str] | None) -> dict[str, Any]:
-    """Fresh secrets in the form of `infra.settings.Secrets`, issued by this authority or a new one."""
+def recovery_file(workspace: Workspace) -> Path:
+    """Where the private key of whom backups are encrypted to is put, for somebody to take away."""
+    return workspace.stack_file.with_name(f"backup-{workspace.stack}.agekey")
+
+
+def _recipient(workspace: Workspace, settings: Settings) -> dict[str, str]:
+    """Whom backups are encrypted to. The private key of a new one is never part of the stack or its cluster."""
+    if settings.backup.recipient:
+        return {"backup_recipient": settings.backup.recipient}
+    identity, recipient = _key_pair()
+    file = recovery_file(workspace)
+    try:
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:  # noqa: PTH123 - born private
+            output.write(f"# public key: {recipient}\n{identity}\n")
+    except FileExistsError:
+        raise UserError(f"{file}: exists: it may be what opens other backups; put it in a safe place first") from None
+    return {"backup_recipient": recipient}
+
+
+def _key_pair() -> tuple[str, str]:
+    """Private and public, as age writes them."""
+    from pyrage import x25519
+
+    identity = x25519.Identity.generate()
+    return str(identity), str(identity.to_public())
+
+
+def generate(
+    settings: Settings, *, authority: dict[str, str] | None, kept: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Secrets in the form of `infra.settings.Secrets`: fresh but for those kept, by this authority or a new one."""
     authority = authority or _authority(f"modelcard-platform {settings.environment}")
 
     def server(*names: str) -> dict[str, str]:
@@ -95,22 +148,42 @@ def generate(settings: Settings, *, authority: dict[str, str] | None) -> dict[st
 
     namespaces = namespace_names(settings)
 
-    def service(workload: Workload) -> dict[str, str]:
+    def names_of(workload: Workload) -> list[str]:
         inside = f"{workload.name}.{namespaces[workload.space]}"
-        return server(inside, f"{inside}.svc", workload.name, "localhost")
+        own = [f"{name}.{namespaces[workload.space]}" for name in PODS.get(workload, ())]
+        return [inside, f"{inside}.svc", workload.name, *own, "localhost"]
+
+    def service(workload: Workload) -> dict[str, str]:
+        return server(*names_of(workload))
 
     passwords = [name for name, field in Secrets.model_fields.items() if field.annotation is SecretStr]
     return {
         **{name: randomness.token_hex(PASSWORD_BYTES) for name in passwords},
         "monitoring_login": _login(randomness.token_hex(PASSWORD_BYTES)),
+        "elasticsearch_setup_login": _login(randomness.token_hex(PASSWORD_BYTES)),
         "authority": authority,
         **{f"{name}_certificate": service(workload) for name, workload in SERVERS.items()},
         "edge_certificate": server(settings.edge.host),
+        "backup_client_certificate": _issue(authority, [pgbackrest.CLIENT], CLIENT),
+        "backup_identity": _key_pair()[0],
+        "backup_recipient": _key_pair()[1],
+        # Its nodes are each other's clients; nobody else's certificate lets him join them.
+        "elasticsearch_certificate": _issue(authority, names_of(elasticsearch.WORKLOAD), SERVER, CLIENT),
+        "filebeat_certificate": _issue(authority, names_of(filebeat.WORKLOAD), CLIENT),
+        **(kept or {}),
     }
 
 
+def loopback_certificate() -> tuple[str, dict[str, str]]:
+    """The certificate of an authority that nobody can use again, and what it issued for `localhost`."""
+    authority = _authority("modelcard-platform local cloud")
+    return authority["certificate"], _issue(authority, ["localhost"])
+
+
 def _login(password: str) -> dict[str, str]:
-    return {"password": password, "hash": bcrypt.hashpw(password.encode(), bcrypt.gensalt(BCRYPT_ROUNDS)).decode()}
+    # The prefix that every implementation reads; the algorithm is that of 2b.
+    salt = bcrypt.gensalt(BCRYPT_ROUNDS, prefix=b"2a")
+    return {"password": password, "hash": bcrypt.hashpw(password.encode(), salt).decode()}
 
 
 def _write(workspace: Workspace, value: dict[str, Any]) -> None:
@@ -141,7 +214,8 @@ def _authority(name: str) -> dict[str, str]:
     return _pem(certificate, key)
 
 
-def _issue(authority: dict[str, str], names: list[str]) -> dict[str, str]:
+def _issue(authority: dict[str, str], names: list[str], *usages: x509.ObjectIdentifier) -> dict[str, str]:
+    """A certificate for these names, good for being called, or for `usages`."""
     issuer = x509.load_pem_x509_certificate(authority["certificate"].encode())
     issuer_key = serialization.load_pem_private_key(authority["key"].encode(), None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
@@ -152,7 +226,7 @@ def _issue(authority: dict[str, str], names: list[str]) -> dict[str, str]:
         _builder(subject, issuer.subject, key.public_key(), CERTIFICATE_LIFE)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages or [SERVER]), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )

@@ -7,6 +7,7 @@ own files, and the backend, passphrase and kubeconfig of the caller's environmen
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import secrets
 import subprocess
@@ -19,6 +20,7 @@ from typing import Any
 
 import yaml
 
+from infra.environments.local.cloud import LocalCloud
 from infra.errors import UserError
 from infra.settings import PROJECT
 
@@ -46,6 +48,11 @@ class Workspace:
         return self.environment.get("KUBECONFIG")
 
     @property
+    def cloud(self) -> LocalCloud | None:
+        """What stands in for AWS, for a local one."""
+        return LocalCloud(self.project.parent / "cluster" / "cloud") if self.stack == LOCAL else None
+
+    @property
     def state_file(self) -> Path | None:
         """Where the backend keeps the state, if that is a file of this computer."""
         backend = self.environment.get("PULUMI_BACKEND_URL") or os.environ.get("PULUMI_BACKEND_URL", "")
@@ -54,11 +61,25 @@ class Workspace:
         folder = Path(backend.removeprefix("file://")).expanduser() / ".pulumi" / "stacks" / PROJECT
         return folder / f"{self.stack}.json"
 
+    def document(self) -> dict[str, Any]:
+        """The stack file as it is, secrets encrypted."""
+        document: dict[str, Any] = yaml.safe_load(self.stack_file.read_text()) or {}
+        return document
+
     def config(self) -> dict[str, Any]:
-        """The `config` section of the stack file as it is, secrets encrypted."""
-        document = yaml.safe_load(self.stack_file.read_text()) or {}
-        config: dict[str, Any] = document.get("config") or {}
+        """The `config` section of the stack file."""
+        config: dict[str, Any] = self.document().get("config") or {}
         return config
+
+    def exported(self) -> dict[str, Any] | None:
+        """The state as the engine exports it, secrets encrypted; None when the stack was never deployed."""
+        if (file := self.state_file) is None:
+            deployment = json.loads(self.pulumi("stack", "export").stdout)["deployment"]
+        elif not file.exists():
+            return None
+        else:
+            deployment = _checkpoint(self, file)
+        return deployment if (deployment or {}).get("resources") else None
 
     def pulumi(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Runs the Pulumi CLI on this stack. Raises `UserError` with the CLI's own complaint."""
@@ -77,6 +98,14 @@ class Workspace:
         if run.returncode:
             raise complaint(self, run.stderr or run.stdout)
         return run
+
+
+def _checkpoint(space: Workspace, file: Path) -> dict[str, Any]:
+    try:
+        deployment: dict[str, Any] = json.loads(file.read_bytes())["checkpoint"]["latest"] or {}
+    except (ValueError, KeyError, TypeError) as error:
+        raise complaint(space, f"error: could not unmarshal {file.name}: {error}") from None
+    return deployment
 
 
 def pulumi_command(root: Path) -> Path:
@@ -115,6 +144,8 @@ def local_workspace(root: Path, folder: Path) -> Workspace:
         environment={
             **_tools_environment(root),
             "PULUMI_BACKEND_URL": f"file://{state}",
+            # Else every step writes the whole state, for minutes in sum. After a killed run `up` starts anew.
+            "PULUMI_SKIP_CHECKPOINTS": "true",
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
             "PULUMI_HOME": str(folder / "pulumi"),
             "KUBECACHEDIR": str(folder / "cluster" / "cache"),
@@ -125,10 +156,7 @@ def local_workspace(root: Path, folder: Path) -> Workspace:
 
 def _copy_project(root: Path, project: Path) -> None:
     """The checkout's files, with what `secrets` and the passphrase added kept out of the checkout."""
-    description = yaml.safe_load((root / "Pulumi.yaml").read_text())
-    # The engine calls our function; it would look for this folder beside the file.
-    del description["main"]
-    (project / "Pulumi.yaml").write_text(yaml.safe_dump(description))
+    bare_project(root, project)
     source = yaml.safe_load((root / f"Pulumi.{LOCAL}.yaml").read_text()) or {}
     target = project / f"Pulumi.{LOCAL}.yaml"
     kept = yaml.safe_load(target.read_text()) if target.exists() else {}
@@ -137,7 +165,23 @@ def _copy_project(root: Path, project: Path) -> None:
     merged = {**source, "config": {**(source.get("config") or {}), **own}}
     if "encryptionsalt" in kept:
         merged["encryptionsalt"] = kept["encryptionsalt"]
-    target.write_text(yaml.safe_dump(merged))
+    write_whole(target, yaml.safe_dump(merged))
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Writes a file that others may read meanwhile: they find it as it was, or as it is to be."""
+    unfinished = file.with_name(f"{file.name}.{os.getpid()}.unfinished")
+    unfinished.touch(0o600)
+    unfinished.write_text(text)
+    unfinished.rename(file)
+
+
+def bare_project(root: Path, project: Path) -> None:
+    """The description of the project in a folder that has no program of its own."""
+    description = yaml.safe_load((root / "Pulumi.yaml").read_text())
+    # The engine calls our function; it would look for this folder beside the file.
+    del description["main"]
+    write_whole(project / "Pulumi.yaml", yaml.safe_dump(description))
 
 
 def _tools_environment(root: Path) -> dict[str, str]:
@@ -197,7 +241,8 @@ def complaint(space: Workspace, output: str) -> UserError:
     if any(sign in text for sign in _CORRUPT):
         backend = space.environment.get("PULUMI_BACKEND_URL", os.environ.get("PULUMI_BACKEND_URL", "the backend"))
         return UserError(
-            f"{backend}: the state of {space.stack} cannot be read ({text}): put back a copy from its .pulumi/backups"
+            f"{backend}: the state of {space.stack} cannot be read ({text}): put back a copy with"
+            f" `mcenv state restore {space.stack} COPY`, or from its .pulumi/backups"
             + (", or forget it with `make down`" if space.stack == LOCAL else "")
         )
     return UserError(f"{space.stack}: {text}")

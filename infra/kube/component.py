@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 from pulumi_kubernetes.apps import v1 as apps
+from pulumi_kubernetes.batch import v1 as batch
 from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 from pulumi_kubernetes.networking import v1 as networking
@@ -14,12 +15,18 @@ from pulumi_kubernetes.rbac import v1 as rbac
 
 from infra.kube import network
 from infra.kube.identity import Space, Spaces, Workload
-from infra.kube.pods import Pod, Rollout, config_hash, pod_template
+from infra.kube.pods import Pod, Rollout, claim_spec, config_hash, pod_template
 from infra.settings import Storage
 
 PREFIX = "modelcard:platform"
 RBAC = "rbac.authorization.k8s.io"
+# What the policies read of a volume, and of the jobs that back volumes up.
+BACKUP, BACKS_UP = "modelcard/backup", "modelcard/backs-up"
+ROLE_ANNOTATION = "eks.amazonaws.com/role-arn"
 API_PORTS = (443, 6443)  # of the API server's Service, and what clusters commonly have behind it
+# Seconds. A start that the controller was not there for is made up for; after it, the next one is due soon enough.
+STARTING_DEADLINE = 1800
+KEPT_FINISHED = 3 * 24 * 3600  # over a weekend, for who wants to read its log
 
 # Server-side apply as one owner, whose word counts. The provider would make up an owner per resource, and then be
 # refused what a killed `up` or a hand had set under another name.
@@ -57,6 +64,8 @@ class Component(pulumi.ComponentResource):
         self.name = name
         self.spaces = spaces
         self.children = pulumi.ResourceOptions(parent=self)
+        self.config_maps: list[str] = []
+        self.secrets: list[str] = []
 
     def metadata(
         self, name: str, annotations: Mapping[str, str] | None = None, *, space: Space | None = None
@@ -71,19 +80,21 @@ class Component(pulumi.ComponentResource):
     def config_map(self, what: str, data: Mapping[str, pulumi.Input[str]]) -> core.ConfigMap:
         """Files or variables that anybody may read."""
         name = f"{self.name}-{what}"
+        self.config_maps.append(name)
         return core.ConfigMap(name, metadata=self.metadata(name), data=dict(data), opts=self.children)
 
     def secret(self, what: str, data: Mapping[str, pulumi.Input[str]], *, type_: str = "Opaque") -> core.Secret:
         """Files that only the pods that mount them may read; encrypted in Pulumi's state."""
         name = f"{self.name}-{what}"
+        self.secrets.append(name)
         content = pulumi.Output.secret(dict(data))
         return core.Secret(name, metadata=self.metadata(name), type=type_, string_data=content, opts=self.children)
 
-    def account(self, workload: Workload) -> core.ServiceAccount:
-        """An identity of the workload's own; its pods have a token only if they ask for one."""
+    def account(self, workload: Workload, *, role: str | None = None) -> core.ServiceAccount:
+        """An identity of the workload's own; its pods have a token only if they ask for one. AWS lends it the role."""
         return core.ServiceAccount(
             workload.name,
-            metadata=self.metadata(workload.name),
+            metadata=self.metadata(workload.name, {ROLE_ANNOTATION: role} if role else None),
             automount_service_account_token=False,
             opts=self.children,
         )
@@ -115,13 +126,18 @@ class Component(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self.children, rollout.options),
         )
 
-    def claim(self, what: str, storage: Storage, *, access_mode: str, protect: bool) -> core.PersistentVolumeClaim:
-        """A volume that outlives every pod. An object of its own: a StatefulSet's claim template can never grow."""
+    def claim(
+        self, what: str, storage: Storage, *, access_mode: str, protect: bool, backup: str
+    ) -> core.PersistentVolumeClaim:
+        """A volume that outlives every pod. An object of its own: a StatefulSet's claim template can never grow.
+
+        `backup` is what a backup calls it, or `none: ` and why it is in none.
+        """
         name = f"{self.name}-{what}"
         return core.PersistentVolumeClaim(
             name,
-            metadata=self.metadata(name),
-            spec=_claim_spec(storage, access_mode),
+            metadata=self.metadata(name, {BACKUP: backup}),
+            spec=claim_spec(storage, access_mode),
             opts=self.keeping(protect=protect),
         )
 
@@ -136,14 +152,16 @@ class Component(pulumi.ComponentResource):
         protect: bool,
         replicas: int = 1,
         volumes: Mapping[str, Storage] | None = None,
+        backup: str | None = None,
     ) -> apps.StatefulSet:
         """Pods with a name of their own each, and a volume each by `volumes`, so that two never write to one.
 
-        More than one start side by side: they know each other by name, not by order.
+        More than one start side by side: they know each other by name, not by order. `backup` is about the volumes,
+        as `claim` has it.
         """
         return apps.StatefulSet(
             workload.name,
-            metadata=self.metadata(workload.name),
+            metadata=self.metadata(workload.name, {BACKUP: backup} if backup else None),
             spec=apps.StatefulSetSpecArgs(
                 replicas=replicas,
                 service_name=service,
@@ -174,9 +192,67 @@ class Component(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(self.children, rollout.options),
         )
 
+    def cron_job(
+        self,
+        workload: Workload,
+        pod: Pod,
+        *,
+        schedule: str,
+        deadline: int,
+        config: Mapping[str, str],
+        rollout: Rollout,
+        backs_up: Sequence[str] = (),
+    ) -> batch.CronJob:
+        """Pods that run once each, never two at a time; `deadline` is in seconds, and ends one that hangs.
+
+        `backs_up` names what the job copies, by the words that claims say they are backed up by.
+        """
+        template = self._template(workload, pod, config, rollout)
+        return batch.CronJob(
+            workload.name,
+            metadata=self.metadata(workload.name, {BACKS_UP: ", ".join(backs_up)} if backs_up else None),
+            spec=batch.CronJobSpecArgs(
+                schedule=schedule,
+                time_zone="Etc/UTC",
+                concurrency_policy="Forbid",
+                starting_deadline_seconds=STARTING_DEADLINE,
+                successful_jobs_history_limit=3,
+                failed_jobs_history_limit=3,
+                job_template=batch.JobTemplateSpecArgs(
+                    metadata=meta.ObjectMetaArgs(labels=workload.labels),
+                    spec=batch.JobSpecArgs(
+                        backoff_limit=2,
+                        active_deadline_seconds=deadline,
+                        ttl_seconds_after_finished=KEPT_FINISHED,
+                        template=template,
+                    ),
+                ),
+            ),
+            opts=self.children,
+        )
+
+    def job(
+        self, workload: Workload, pod: Pod, *, config: Mapping[str, str], rollout: Rollout, attempts: int
+    ) -> batch.Job:
+        """Pods that run until one of them succeeds; again when its files, its image or the secrets change."""
+        return batch.Job(
+            workload.name,
+            metadata=self.metadata(workload.name),
+            spec=batch.JobSpecArgs(
+                backoff_limit=attempts,
+                active_deadline_seconds=rollout.deadline,
+                # What it did stays to be seen; the next run takes its name.
+                template=self._template(workload, pod, config, rollout),
+            ),
+            opts=pulumi.ResourceOptions.merge(
+                pulumi.ResourceOptions.merge(self.children, rollout.options),
+                pulumi.ResourceOptions(delete_before_replace=True, replace_on_changes=["spec"]),
+            ),
+        )
+
     def _claim_template(self, name: str, storage: Storage) -> core.PersistentVolumeClaimArgs:
         return core.PersistentVolumeClaimArgs(
-            metadata=meta.ObjectMetaArgs(name=name), spec=_claim_spec(storage, "ReadWriteOnce")
+            metadata=meta.ObjectMetaArgs(name=name), spec=claim_spec(storage, "ReadWriteOnce")
         )
 
     def _template(
@@ -185,7 +261,8 @@ class Component(pulumi.ComponentResource):
         annotations = {"modelcard/config": config_hash(config)}
         if pod.reads_secrets:
             annotations["modelcard/rotation"] = str(rollout.rotation)
-        return pod_template(workload, pod, account=self.account(workload).metadata.name, annotations=annotations)
+        account = self.account(workload, role=pod.role)
+        return pod_template(workload, pod, account=account.metadata.name, annotations=annotations)
 
     def keeping(self, *, protect: bool) -> pulumi.ResourceOptions:
         """Options of what holds data: neither deleted by an `up` nor with the stack."""
@@ -294,11 +371,3 @@ class Component(pulumi.ComponentResource):
     def finish(self, **outputs: pulumi.Input[object]) -> None:
         """Ends the declaration."""
         self.register_outputs(outputs)
-
-
-def _claim_spec(storage: Storage, access_mode: str) -> core.PersistentVolumeClaimSpecArgs:
-    return core.PersistentVolumeClaimSpecArgs(
-        access_modes=[access_mode],
-        storage_class_name=storage.storage_class,
-        resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
-    )

@@ -42,8 +42,13 @@ class Exporter(Component):
         mounts: Sequence[Mount] = (),
         config: Mapping[str, str] | None = None,
         environment: Mapping[str, pulumi.Input[str]] | None = None,
+        role: str | None = None,
+        health: str = "/",
     ) -> None:
-        """The exporter behind an address of its own; `config` are the files, of which a change rolls it."""
+        """The exporter behind an address of its own; `config` are the files, of which a change rolls it.
+
+        `health` is the page that costs nothing.
+        """
         workload = metrics.workload
         self.deployment(
             workload,
@@ -57,9 +62,10 @@ class Exporter(Component):
                     ports={"metrics": metrics.port},
                     environment=environment or {},
                     mounts=[*self.certified(serving.certificate), *mounts],
-                    readiness=http_probe("/", "metrics", tls=True, period_seconds=10, timeout_seconds=5),
-                    liveness=http_probe("/", "metrics", tls=True, period_seconds=20, timeout_seconds=5),
-                )
+                    readiness=http_probe(health, "metrics", tls=True, period_seconds=10, timeout_seconds=5),
+                    liveness=http_probe(health, "metrics", tls=True, period_seconds=20, timeout_seconds=5),
+                ),
+                role=role,
             ),
             replicas=1,
             config={**WEB_CONFIG, **(config or {})},

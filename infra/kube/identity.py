@@ -1,12 +1,14 @@
-"""Who a workload is: its names and labels, known before anything is declared."""
+"""Who a workload is, and where: names and labels, known before anything is declared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import pulumi
+
+from infra.settings import Settings
 
 Tier = Literal[
     "app",
@@ -22,10 +24,28 @@ Tier = Literal[
     "redis-exporter",
     "node-exporter",
     "blackbox-exporter",
+    "incidents",
+    "backup",
+    "backup-exporter",
+    "elasticsearch",
+    "logstash",
+    "kibana",
+    "filebeat",
+    "elasticsearch-exporter",
+    "log-setup",
 ]
 # Which of the platform's namespaces: `agents` is for what must see its node.
 Space = Literal["application", "observability", "agents"]
 Spaces = Mapping[Space, pulumi.Input[str]]
+
+
+def namespace_names(settings: Settings) -> Mapping[Space, str]:
+    """The namespaces of a stack."""
+    return {
+        "application": settings.namespace,
+        "observability": f"{settings.namespace}-observability",
+        "agents": f"{settings.namespace}-agents",
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +76,7 @@ class Metrics:
 
     `interval` is in seconds; None is Prometheus' own. `server` is whom the certificate must name; None is plain HTTP.
     `credentials` are the monitoring's login or the token of Prometheus' account. `honor_labels` lets the series say
-    which object they are about.
+    which object they are about. `path` and `parameters` of the request are Prometheus' own where they are not given.
     """
 
     job: str
@@ -66,3 +86,5 @@ class Metrics:
     interval: int | None = None
     credentials: Literal["login", "token"] | None = None
     honor_labels: bool = False
+    path: str | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from pulumi_kubernetes.core import v1 as core
 from pulumi_kubernetes.meta import v1 as meta
 
 from infra.kube.identity import Workload
-from infra.settings import Resources
+from infra.settings import Resources, Storage
 
 # Above every range that an image or a node uses for its own users; also what kube-score and checkov ask for.
 USER = 10001
@@ -58,6 +58,25 @@ class FromClaim:
     path: str
     volume: str
     claim: pulumi.Input[str]
+    read_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    """An empty volume that goes with the pod, for more than a node's own disk holds."""
+
+    path: str
+    volume: str
+    storage: Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class FromToken:
+    """A token by which the pod proves to somebody outside (`audience`) whose it is; the kubelet renews it."""
+
+    path: str
+    volume: str
+    audience: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +96,10 @@ class FromTemplate:
     volume: str
 
 
-Mount = FromConfigMap | FromSecret | Scratch | FromClaim | FromHost | FromTemplate
-READ_ONLY = FromConfigMap | FromSecret | FromHost
+Volume = FromConfigMap | FromSecret | Scratch | FromClaim | FromHost | Workspace | FromToken
+Mount = Volume | FromTemplate
+READ_ONLY = FromConfigMap | FromSecret | FromHost | FromToken
+TOKEN_LIFE = 3600  # seconds; renewed after 80 % of it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +125,9 @@ class Container:
 class Pod:
     """A pod of one main container, what must have run before it, and what runs beside it.
 
-    `calls_api` gives it a token of its account's; `on_every_node` lets it run on tainted nodes too.
+    `calls_api` gives it a token of its account's; `on_every_node` lets it run on tainted nodes too. A job runs `once`.
+    `near` is whose node it must share, for a volume that only one node can have; `role` is the ARN of its account's.
+    `groups` are more groups whose files it may read.
     """
 
     main: Container
@@ -113,6 +136,10 @@ class Pod:
     grace: int = 30
     calls_api: bool = False
     on_every_node: bool = False
+    once: bool = False
+    near: Workload | None = None
+    role: str | None = None
+    groups: Sequence[int] = ()
 
     @property
     def containers(self) -> list[Container]:
@@ -170,7 +197,8 @@ def config_hash(*contents: Mapping[str, str]) -> str:
 def pod_template(
     workload: Workload, pod: Pod, *, account: pulumi.Input[str], annotations: Mapping[str, str]
 ) -> core.PodTemplateSpecArgs:
-    """The template of a Deployment or StatefulSet."""
+    """The template of a Deployment, StatefulSet or Job."""
+    alone = pod.on_every_node or pod.once  # there is nothing of its kind to keep away from
     mounts = {mount.volume: mount for container in pod.containers for mount in container.mounts}
     return core.PodTemplateSpecArgs(
         metadata=meta.ObjectMetaArgs(labels=workload.labels, annotations=dict(annotations)),
@@ -184,11 +212,13 @@ def pod_template(
                 run_as_group=USER,
                 fs_group=USER,
                 fs_group_change_policy="OnRootMismatch",
+                supplemental_groups=list(pod.groups) or None,
                 seccomp_profile=core.SeccompProfileArgs(type="RuntimeDefault"),
             ),
             termination_grace_period_seconds=pod.grace,
-            topology_spread_constraints=None if pod.on_every_node else _spread(workload),
-            affinity=None if pod.on_every_node else _apart(workload),
+            restart_policy="Never" if pod.once else None,
+            topology_spread_constraints=None if alone else _spread(workload),
+            affinity=_beside(pod.near) if pod.near else None if alone else _apart(workload),
             tolerations=[core.TolerationArgs(operator="Exists")] if pod.on_every_node else None,
             init_containers=[_container(container) for container in pod.before] or None,
             containers=[_container(container) for container in (pod.main, *pod.beside)],
@@ -243,7 +273,7 @@ def _container(container: Container) -> core.ContainerArgs:
                 name=mount.volume,
                 mount_path=mount.path,
                 sub_path=mount.key if isinstance(mount, FromConfigMap) else None,
-                read_only=isinstance(mount, READ_ONLY),
+                read_only=isinstance(mount, READ_ONLY) or (isinstance(mount, FromClaim) and mount.read_only),
                 mount_propagation="HostToContainer" if isinstance(mount, FromHost) else None,
             )
             for mount in container.mounts
@@ -261,30 +291,51 @@ def _drain(seconds: int) -> core.LifecycleArgs:
     return core.LifecycleArgs(pre_stop=core.LifecycleHandlerArgs(sleep=core.SleepActionArgs(seconds=seconds)))
 
 
-def _volume(mount: FromConfigMap | FromSecret | Scratch | FromClaim | FromHost) -> core.VolumeArgs:
+def _volume(mount: Volume) -> core.VolumeArgs:
+    return core.VolumeArgs(name=mount.volume, **_source(mount))
+
+
+def _source(mount: Volume) -> dict[str, Any]:
+    """The one field of a volume that says what it is."""
+    source: Any
     match mount:
         case FromConfigMap():
-            return core.VolumeArgs(
-                name=mount.volume, config_map=core.ConfigMapVolumeSourceArgs(name=mount.config_map, default_mode=0o444)
-            )
+            source = core.ConfigMapVolumeSourceArgs(name=mount.config_map, default_mode=0o444)
+            field = "config_map"
         case FromSecret():
-            return core.VolumeArgs(
-                name=mount.volume, secret=core.SecretVolumeSourceArgs(secret_name=mount.secret, default_mode=0o440)
-            )
+            source = core.SecretVolumeSourceArgs(secret_name=mount.secret, default_mode=0o440)
+            field = "secret"
         case Scratch():
-            return core.VolumeArgs(
-                name=mount.volume,
-                empty_dir=core.EmptyDirVolumeSourceArgs(
-                    size_limit=mount.size, medium="Memory" if mount.memory else None
-                ),
-            )
+            source = core.EmptyDirVolumeSourceArgs(size_limit=mount.size, medium="Memory" if mount.memory else None)
+            field = "empty_dir"
         case FromClaim():
-            source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim)
-            return core.VolumeArgs(name=mount.volume, persistent_volume_claim=source)
+            read_only = mount.read_only or None
+            source = core.PersistentVolumeClaimVolumeSourceArgs(claim_name=mount.claim, read_only=read_only)
+            field = "persistent_volume_claim"
         case FromHost():
-            return core.VolumeArgs(
-                name=mount.volume, host_path=core.HostPathVolumeSourceArgs(path=mount.folder, type="Directory")
+            source = core.HostPathVolumeSourceArgs(path=mount.folder, type="Directory")
+            field = "host_path"
+        case Workspace():
+            template = core.PersistentVolumeClaimTemplateArgs(spec=claim_spec(mount.storage, "ReadWriteOnce"))
+            source = core.EphemeralVolumeSourceArgs(volume_claim_template=template)
+            field = "ephemeral"
+        case FromToken():
+            token = core.ServiceAccountTokenProjectionArgs(
+                path="token", audience=mount.audience, expiration_seconds=TOKEN_LIFE
             )
+            projection = core.VolumeProjectionArgs(service_account_token=token)
+            source = core.ProjectedVolumeSourceArgs(sources=[projection], default_mode=0o440)
+            field = "projected"
+    return {field: source}
+
+
+def claim_spec(storage: Storage, access_mode: str) -> core.PersistentVolumeClaimSpecArgs:
+    """What a claim asks for."""
+    return core.PersistentVolumeClaimSpecArgs(
+        access_modes=[access_mode],
+        storage_class_name=storage.storage_class,
+        resources=core.VolumeResourceRequirementsArgs(requests={"storage": str(storage.size)}),
+    )
 
 
 def _spread(workload: Workload) -> list[core.TopologySpreadConstraintArgs]:
@@ -298,6 +349,19 @@ def _spread(workload: Workload) -> list[core.TopologySpreadConstraintArgs]:
         )
         for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
     ]
+
+
+def _beside(workload: Workload) -> core.AffinityArgs:
+    return core.AffinityArgs(
+        pod_affinity=core.PodAffinityArgs(
+            required_during_scheduling_ignored_during_execution=[
+                core.PodAffinityTermArgs(
+                    topology_key="kubernetes.io/hostname",
+                    label_selector=meta.LabelSelectorArgs(match_labels=workload.selector),
+                )
+            ]
+        )
+    )
 
 
 def _apart(workload: Workload) -> core.AffinityArgs:

@@ -26,9 +26,12 @@ FOLDER = "rules/metrics"
 JOBS: Mapping[str, int] = {
     APP: 10,
     "alertmanager": 15,
+    "backup": 15,
     "blackbox": 15,
     "cadvisor": 15,
+    "elasticsearch": 15,
     "grafana": 15,
+    "incidents": 15,
     "kube-state-metrics": 15,
     "kubelet": 15,
     "nginx": 15,

@@ -14,11 +14,13 @@ from typing import Any, Literal
 from pydantic import SecretStr
 
 from infra.monitoring.rules import Problem, Rule
+from infra.monitoring.scraping import TLS
 from infra.settings import Maintenance, Notifications
 
 Priority = Literal["P0", "P1", "P2", "P3"]
 SECRETS = "/run/secrets/notifications"
 SLACK = "https://slack.com/api/chat.postMessage"
+RESPONDER_TOKEN = "responder-token"  # noqa: S105 - the name of a file
 HEARTBEAT, WATCHDOG = "heartbeat", "Watchdog"
 # Who is unsure how bad it is takes it for the worse.
 UNSURE: Priority = "P1"
@@ -185,8 +187,8 @@ def expected(priority: Priority | None, notifications: Notifications) -> Deliver
     )
 
 
-def alertmanager_config(notifications: Notifications) -> dict[str, Any]:
-    """The whole configuration."""
+def alertmanager_config(notifications: Notifications, *, responder: str = "") -> dict[str, Any]:
+    """The whole configuration. `responder` is the URL of the stack's own, which is told of everything."""
     windows = [window for each in notifications.maintenance for window in _windows(each)]
     unsure = ROUTES[UNSURE]
     return {
@@ -217,7 +219,7 @@ def alertmanager_config(notifications: Notifications) -> dict[str, Any]:
             ],
         },
         "receivers": [
-            *(_channels(priority, notifications) for priority in ROUTES),
+            *(_channels(priority, notifications, responder) for priority in ROUTES),
             {"name": HEARTBEAT, **_heartbeat(notifications)},
         ],
         "inhibit_rules": [
@@ -284,20 +286,34 @@ TITLE = (
     "{{ with .CommonLabels.priority }}[{{ . }}] {{ end }}{{ .GroupLabels.alertname }}: "
     '{{ if eq .Status "firing" }}{{ .Alerts.Firing | len }} firing{{ else }}resolved{{ end }}'
 )
+# The lines of an alert's pods and minutes, in Kibana as it is reached by a forwarded port: of the pod that it names, or
+# else what went wrong in its namespace, or anywhere; from a quarter of an hour before, which most rules look back.
+KIBANA = "https://localhost:5601/app/discover#/"
+LOGS = (
+    '{{ $from := (.StartsAt.Add -900000000000).UTC.Format "2006-01-02T15:04:05.000Z" }}'
+    '{{ $to := "now" }}{{ if eq .Status "resolved" }}{{ $to = .EndsAt.UTC.Format "2006-01-02T15:04:05.000Z" }}{{ end }}'
+    "{{ $time := printf \"_g=(time:(from:'%s',to:'%s'))\" $from $to }}"
+    "<{{ with .Labels.pod }}"
+    f"{KIBANA}?{{{{ $time }}}}&_a=(index:modelcard-logs,"
+    "query:(language:kuery,query:'kubernetes.pod.name:%22{{ . | urlquery }}%22'))"
+    f"{{{{ else }}}}{KIBANA}view/recent-error-logs?{{{{ $time }}}}"
+    "{{ with .Labels.namespace }}&_a=(filters:!((query:(match_phrase:(kubernetes.namespace:{{ . | urlquery }})))))"
+    "{{ end }}{{ end }}|Logs>"
+)
 TEXT = (
     '{{ range .Alerts }}{{ if eq .Status "resolved" }}Resolved: {{ end }}*{{ .Annotations.summary }}*\n'
-    "{{ .Annotations.description }}\n{{ with .Annotations.dashboard }}Dashboard {{ . }}\n{{ end }}{{ end }}"
+    "{{ .Annotations.description }}\n{{ with .Annotations.dashboard }}Dashboard {{ . }}\n{{ end }}"
+    f"{LOGS}\n{{{{ end }}}}"
 )
 RUNBOOK = "{{ .CommonAnnotations.runbook_url }}"
 
 
-def _channels(priority: Priority, notifications: Notifications) -> dict[str, Any]:
+def _channels(priority: Priority, notifications: Notifications, responder: str) -> dict[str, Any]:
     route, mail = ROUTES[priority], notifications.mail
     receiver: dict[str, Any] = {"name": _receiver(priority)}
-    if notifications.webhook_url:
-        receiver["webhook_configs"] = [
-            {"url_file": f"{SECRETS}/webhook-url", "send_resolved": True, "max_alerts": 0},
-        ]
+    webhooks = [*([_responder(responder)] if responder else []), *_outside(notifications)]
+    if webhooks:
+        receiver["webhook_configs"] = webhooks
     if notifications.slack_token:
         token = {"authorization": {"credentials_file": f"{SECRETS}/slack-token"}}
         receiver["slack_configs"] = [
@@ -318,6 +334,19 @@ def _channels(priority: Priority, notifications: Notifications) -> dict[str, Any
             {"to": ", ".join(mail.recipients), "send_resolved": True, "headers": {"Subject": TITLE}}
         ]
     return receiver
+
+
+def _responder(url: str) -> dict[str, Any]:
+    access = {
+        "authorization": {"credentials_file": f"{SECRETS}/{RESPONDER_TOKEN}"},
+        "tls_config": {"ca_file": f"{TLS}/ca.crt"},
+    }
+    return {"url": url, "http_config": access, "send_resolved": True, "max_alerts": 0}
+
+
+def _outside(notifications: Notifications) -> Iterator[dict[str, Any]]:
+    if notifications.webhook_url:
+        yield {"url_file": f"{SECRETS}/webhook-url", "send_resolved": True, "max_alerts": 0}
 
 
 def _windows(maintenance: Maintenance) -> Iterator[dict[str, Any]]:

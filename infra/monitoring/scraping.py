@@ -87,6 +87,10 @@ def _job(metrics: Metrics, namespaces: Mapping[Space, str]) -> dict[str, Any]:
         job["scrape_interval"] = f"{metrics.interval}s"
     if metrics.honor_labels:
         job["honor_labels"] = True
+    if metrics.path is not None:
+        job["metrics_path"] = metrics.path
+    if metrics.parameters:
+        job["params"] = {name: [value] for name, value in metrics.parameters.items()}
     return job | {
         "kubernetes_sd_configs": [_pods(metrics.workload, namespaces)],
         "relabel_configs": [

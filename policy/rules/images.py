@@ -13,6 +13,27 @@ PINNED = Control(
     "https://kubernetes.io/docs/concepts/containers/images/#image-names",
 )
 
+SUPPLY = Control(
+    "OWASP Kubernetes Top Ten, K02 Supply Chain Vulnerabilities",
+    "https://owasp.org/www-project-kubernetes-top-ten/2022/en/src/K02-supply-chain-vulnerabilities",
+)
+PULLED = Control(
+    "Checkov CKV_K8S_15; kube-score container-image-pull-policy",
+    "https://kubernetes.io/docs/concepts/containers/images/#image-pull-policy",
+)
+
+# Who may publish what runs here: the project itself, and the makers of what it is built on.
+PUBLISHERS = (
+    "docker.elastic.co/",
+    "docker.io/grafana/",
+    "docker.io/library/",
+    "docker.io/nginx/",
+    "docker.io/oliver006/",
+    "docker.io/terragonlabs/",
+    "quay.io/prometheus/",
+    "quay.io/prometheuscommunity/",
+    "registry.k8s.io/",
+)
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 # A version of at least two numbers (PostgreSQL's are complete with two), or the commit that was built.
 VERSION = re.compile(r"v?\d+\.\d+[\w.+-]*|(sha-)?[0-9a-f]{7,40}", re.ASCII)
@@ -58,4 +79,28 @@ def pinned_image(container: Container) -> Iterator[Violation]:
             yield image.path, "has a tag that is no full version; name a version such as 1.4.2, or a digest"
 
 
-RULES = (pinned_image,)
+@container_rule(SUPPLY, "Name the registry and a publisher in PUBLISHERS of policy/rules/images.py.")
+def known_publisher(container: Container) -> Iterator[Violation]:
+    """Every image names its registry, and comes from somebody who was chosen to publish what runs here."""
+    image = container.at("image")
+    if not str(image.value or "").startswith(PUBLISHERS):
+        yield image.path, "comes from nobody in policy/rules/images.py; name registry and publisher, or add them there"
+
+
+@container_rule(PULLED, "Set imagePullPolicy to Always.")
+def pulled_anew(container: Container) -> Iterator[Violation]:
+    """The registry is asked each time, so that no pod runs what a node happens to have under a name."""
+    field = container.at("imagePullPolicy")
+    if field.value != "Always":
+        yield field.path, "trusts what the node has under this name; set it to Always"
+
+
+@container_rule(SUPPLY, "Set command to what the container runs.")
+def explicit_command(container: Container) -> Iterator[Violation]:
+    """What a container runs is written down here, not left to whoever builds the image."""
+    field = container.at("command")
+    if not field.value and container.role != "ephemeral":
+        yield field.path, "is left to the image; say what runs"
+
+
+RULES = (pinned_image, known_publisher, pulled_anew, explicit_command)

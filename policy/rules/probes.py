@@ -39,6 +39,14 @@ def liveness_outlasts_readiness(container: Container) -> Iterator[Violation]:
         yield liveness.path, "restarts as soon as readiness fails; use another action or a higher failureThreshold"
 
 
+@container_rule(PROBES, "Leave livenessProbe.failureThreshold at 3, or set it to 2 or more.")
+def liveness_asks_again(container: Container) -> Iterator[Violation]:
+    """No container is restarted because a single answer was late."""
+    threshold = container.at("livenessProbe", "failureThreshold")
+    if container.runs_on and threshold.value is not None and int(threshold.value) < 2:
+        yield threshold.path, "restarts the container after one late answer; set it to 2 or more"
+
+
 def _missing(container: Container, probe: str) -> Iterator[Violation]:
     if container.runs_on and not _action(container.at(probe)):
         yield container.at(probe).path, "has no action; say how to tell (httpGet, tcpSocket, grpc or exec)"
@@ -54,4 +62,4 @@ def _patience(probe: Node) -> float:
     return float((period or PERIOD) * (failures or FAILURES))
 
 
-RULES = (readiness_probe, liveness_probe, liveness_outlasts_readiness)
+RULES = (readiness_probe, liveness_probe, liveness_outlasts_readiness, liveness_asks_again)

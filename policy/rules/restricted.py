@@ -216,6 +216,23 @@ def _low_id(container: Container, key: str) -> Iterator[Violation]:
         yield identity.path, f"may be an identity of the node; set it to {LOWEST_ID} or above"
 
 
+@pod_rule(RESTRICTED, "Set enableServiceLinks to false.")
+def no_service_links(spec: Node) -> Iterator[Violation]:
+    """No container is told the addresses of every Service of its namespace."""
+    field = spec.at("enableServiceLinks")
+    if field.value is not False:
+        yield field.path, "puts the addresses of all Services into the environment; set it to false"
+
+
+@pod_rule(IMMUTABLE, "Set emptyDir.sizeLimit.")
+def bounded_scratch(spec: Node) -> Iterator[Violation]:
+    """What a pod may write beside its volumes has an end, so that it cannot fill the node's disk or memory."""
+    for volume in spec.at("volumes").elements():
+        scratch = volume.at("emptyDir")
+        if scratch.value is not None and not scratch.at("sizeLimit").value:
+            yield scratch.at("sizeLimit").path, "is not set, so it may fill the node; say how much"
+
+
 RULES = (
     no_host_namespaces,
     no_host_process,
@@ -235,4 +252,6 @@ RULES = (
     read_only_root_filesystem,
     high_user_id,
     high_group_id,
+    no_service_links,
+    bounded_scratch,
 )

@@ -7,12 +7,18 @@ import re
 from collections.abc import Iterator
 
 from policy.model import UNKNOWN, Control, Node, Resource, Rule, UnknownValueError, Violation
-from policy.pods import Container, container_rule
+from policy.pods import Container, container_rule, pod_rule
 
 SECRETS = Control(
     "CIS Kubernetes Benchmark, 5.4; OWASP Kubernetes Top Ten, K08 Secrets Management Failures",
     "https://kubernetes.io/docs/concepts/security/secrets-good-practices/",
 )
+AS_FILES = Control(
+    "CIS Kubernetes Benchmark, 5.4.1: prefer using Secrets as files; Checkov CKV_K8S_35",
+    "https://kubernetes.io/docs/concepts/security/secrets-good-practices/",
+)
+SECRET_MODE = 0o440
+READ = ("configMap", "downwardAPI", "hostPath", "projected", "secret")
 
 SENSITIVE = frozenset(
     {
@@ -138,4 +144,58 @@ no_secret_in_config_map = Rule(
     check=_config_map,
 )
 
-RULES = (no_secret_in_environment, no_secret_in_arguments, no_secret_in_config_map)
+
+@container_rule(AS_FILES, "Mount the Secret as a file and name the file.")
+def secrets_as_files(container: Container) -> Iterator[Violation]:
+    """Secrets reach containers as files: variables are inherited by every process and end in crash reports."""
+    message = "puts a Secret into an environment variable; mount it as a file"
+    for variable in container.at("env").elements():
+        reference = variable.at("valueFrom", "secretKeyRef")
+        if reference.value:
+            yield reference.path, message
+    for source in container.at("envFrom").elements():
+        if source.at("secretRef").value:
+            yield source.at("secretRef").path, message
+
+
+def _sources(volume: Node) -> Iterator[tuple[Node, Node]]:
+    """Each source of secrets in a volume, with the file mode that counts for it."""
+    yield volume.at("secret"), volume.at("secret", "defaultMode")
+    for source in volume.at("projected", "sources").elements():
+        yield source.at("secret"), volume.at("projected", "defaultMode")
+
+
+@pod_rule(SECRETS, "Set defaultMode to 0440.")
+def narrow_secret_files(spec: Node) -> Iterator[Violation]:
+    """Files of a Secret are readable by the pod's own user and group, and by nobody else."""
+    for volume in spec.at("volumes").elements():
+        for secret, mode in _sources(volume):
+            if secret.value is None:
+                continue
+            modes = [mode, *(item.at("mode") for item in secret.at("items").elements() if item.at("mode").value)]
+            for each in modes:
+                if each.value is None or int(each.value) & ~SECRET_MODE:
+                    yield each.path, "lets others read or anybody write the secret; set it to 0440"
+
+
+@pod_rule(SECRETS, "Mount the volume with readOnly: true.")
+def read_only_sources(spec: Node) -> Iterator[Violation]:
+    """What comes from the cluster or from the node is read, not written: configuration, secrets, tokens, host paths."""
+    sources = {
+        volume.at("name").value for volume in spec.at("volumes").elements() for kind in READ if volume.at(kind).value
+    }
+    for key in ("initContainers", "containers"):
+        for container in spec.at(key).elements():
+            for mount in container.at("volumeMounts").elements():
+                if mount.at("name").value in sources and mount.at("readOnly").value is not True:
+                    yield mount.at("readOnly").path, "may be written though it is only read; set it to true"
+
+
+RULES = (
+    no_secret_in_environment,
+    no_secret_in_arguments,
+    no_secret_in_config_map,
+    secrets_as_files,
+    narrow_secret_files,
+    read_only_sources,
+)

@@ -13,15 +13,15 @@ TOKENS = Control(
 )
 
 
-@pod_rule(TOKENS, "Set automountServiceAccountToken to false, or to true with a ServiceAccount of its own.")
+@pod_rule(TOKENS, "Set automountServiceAccountToken, and serviceAccountName to an account of its own.")
 def deliberate_token(spec: Node) -> Iterator[Violation]:
-    """Each pod says whether it gets an API token, and none uses the default account's."""
+    """Each pod says whether it gets an API token, and none uses the default account."""
     mount = spec.at("automountServiceAccountToken")
     account = spec.at("serviceAccountName")
     if not isinstance(mount.value, bool):
         yield mount.path, "is not decided; set it to false unless the pod calls the Kubernetes API"
-    elif mount.value and account.value in (None, "", "default"):
-        yield account.path, "would hand out the default account's token; name a ServiceAccount of its own"
+    if account.value in (None, "", "default"):
+        yield account.path, "is the account of whatever says nothing; name a ServiceAccount of its own"
 
 
 RULES = (deliberate_token,)

@@ -43,7 +43,7 @@ class RunningService:
         }
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True) -> RunningService:
+    def start(self, *, ready: bool = True, within: float = 20) -> RunningService:
         """Returns when it is ready, or with `ready=False` when it answers."""
         self.process = subprocess.Popen(
             [sys.executable, "-m", "modelcard_generator.api", "--port", str(self.port)],
@@ -52,9 +52,9 @@ class RunningService:
             stderr=subprocess.STDOUT,
         )
         try:
-            eventually(lambda: self.process.poll() is not None or httpx.get(f"{self.address}/health"))
+            eventually(lambda: self.process.poll() is not None or httpx.get(f"{self.address}/health"), within=within)
             if ready:
-                eventually(self.is_ready)
+                eventually(self.is_ready, within=within)
         except TimeoutError:
             print(self.stdout.read_text())
             self.kill()

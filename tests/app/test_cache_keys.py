@@ -12,7 +12,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -90,9 +90,6 @@ values = st.recursive(
 )
 
 
-unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first values take a second
-
-
 def same(one: Any, other: Any) -> bool:
     """Whether nothing tells them apart but the order in dictionaries and sets: stricter than `==`."""
     if type(one) is not type(other):
@@ -119,7 +116,6 @@ def reordered(value: Any) -> Any:
     return copy.deepcopy(value)
 
 
-@unhurried
 @given(values, values)
 @example([1], [True])
 @example(1, 1.0)
@@ -135,7 +131,6 @@ def test_two_arguments_have_the_same_form_only_if_they_are_the_same(one, other):
     assert (canonical(one) == canonical(other)) == same(one, other)
 
 
-@unhurried
 @given(values)
 def test_the_order_of_a_dictionary_does_not_matter(value):
     assert canonical(reordered(value)) == canonical(value)

@@ -433,7 +433,7 @@ def described(model: type[BaseModel]) -> st.SearchStrategy[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_valid_description_becomes_an_inert_card(format_, data):
     description = data.draw(described(MODELS[format_]))

@@ -449,7 +449,9 @@ def test_an_event_exists_once(tmp_path, quiet_logging, capfd):
     expected = {"user_id": "ada", "card_id": "card1", "format": "huggingface", "event_type": "card_generation"}
     assert audit | expected | {"logger": "audit", "level": "INFO", "message": "Model card generated"} == audit
     assert security | {"reason": "unknown token", "client": "10.0.0.1", "event_type": "failed_login"} == security
-    assert capfd.readouterr() == ("", "")
+    out, err = capfd.readouterr()
+    assert parsed(out) == [audit, security], "and once for the shipper"
+    assert ([audit["log"], security["log"]], err) == (["audit", "security"], "")
 
 
 def test_security_events_are_warnings_of_their_type(tmp_path, quiet_logging):

@@ -13,7 +13,7 @@ import infra.components
 from infra.environments.preview.crosscheck import CLUSTER_SCOPED
 from infra.environments.recording import Recording, Registration
 from infra.kube.component import PREFIX
-from tests.conftest import workloads
+from tests.conftest import everything_that_runs
 
 COMPONENTS = [
     each
@@ -38,6 +38,11 @@ def declared(component: type, platform: Recording) -> list[Registration]:
 
 def children(parent: Registration, platform: Recording) -> list[Registration]:
     return [each for each in platform.registrations if each.parent == parent.urn]
+
+
+def objects(parent: Registration, platform: Recording) -> list[Registration]:
+    """Those of its children that are Kubernetes objects."""
+    return [each for each in children(parent, platform) if each.manifest]
 
 
 def test_there_are_components_to_check():
@@ -66,8 +71,8 @@ def test_its_docstring_is_about_itself(component):
 
 
 @component
-def test_the_platform_declares_it_under_the_platforms_type(component, each_platform):
-    assert {each.custom for each in declared(component, each_platform)} == {False}
+def test_the_platform_declares_it_under_the_platforms_type(component, platform):
+    assert {each.custom for each in declared(component, platform)} == {False}
 
 
 @component
@@ -88,7 +93,7 @@ def test_nothing_but_providers_and_components_is_declared_outside_of_components(
 def test_its_objects_carry_the_common_labels(component, each_platform):
     for parent in declared(component, each_platform):
         own = {"app.kubernetes.io/component": "namespace" if component.__name__ == "Namespace" else parent.name}
-        for child in children(parent, each_platform):
+        for child in objects(parent, each_platform):
             assert (LABELS | own).items() <= child.inputs["metadata"]["labels"].items(), child.name
 
 
@@ -97,7 +102,7 @@ def test_its_objects_are_in_the_platforms_namespaces(component, each_platform):
     for parent in declared(component, each_platform):
         namespaces = {
             child.inputs["metadata"].get("namespace", "")
-            for child in children(parent, each_platform)
+            for child in objects(parent, each_platform)
             if child.inputs["kind"] not in CLUSTER_SCOPED
         }
         assert namespaces <= NAMESPACES
@@ -106,7 +111,7 @@ def test_its_objects_are_in_the_platforms_namespaces(component, each_platform):
 @component
 def test_its_objects_are_named_after_it_or_its_workloads(component, each_platform):
     for parent in declared(component, each_platform):
-        known = [parent.name, *workloads(each_platform)]
+        known = [parent.name, *everything_that_runs(each_platform)]
         for child in children(parent, each_platform):
             assert any(child.name == name or child.name.startswith(f"{name}-") for name in known), child.name
 

@@ -8,17 +8,23 @@ from infra.environments.recording import Recording, record_platform
 from tests.conftest import STACKS, container_of, platform_of, pod_of, settings_of, workloads
 
 WORKLOADS = [(stack, name) for stack in STACKS for name in workloads(platform_of(stack))]
+# A Job serves nobody: its pods end, and it selects them itself.
+SERVERS = [(stack, name) for stack, name in WORKLOADS if workloads(platform_of(stack))[name]["kind"] != "Job"]
 # One change for each file that a ConfigMap carries.
 OTHER_FILES = {
     "cache": {"resources": {"memory_request": "2Gi", "memory_limit": "2Gi"}},
     "database": {"max_connections": 123},
     "edge": {"upload_limit": "5Mi"},
+    "logging": {
+        "elasticsearch": {"resources": {"memory_request": "4Gi", "memory_limit": "4Gi"}},
+        "logstash": {"storage": {"size": "10Gi"}},
+    },
     "namespace": "other",
     "notifications": {"heartbeat_url": "https://heartbeat.example.com/other"},
 }
 # Files that no setting is about.
-CONSTANT = {"web.yml", "blackbox.yml", "config.yaml"}
-CALLS_API = {"kube-state-metrics", "prometheus", "prometheus-adapter"}
+CONSTANT = {"web.yml", "blackbox.yml", "config.yaml", "kibana.yml", "filebeat.yml"}
+CALLS_API = {"incident-responder", "kube-state-metrics", "prometheus", "prometheus-adapter"}
 
 
 @pytest.fixture(params=WORKLOADS, ids="-".join)
@@ -27,9 +33,16 @@ def workload(request):
     return workloads(platform_of(stack))[name]
 
 
+@pytest.fixture(params=SERVERS, ids="-".join)
+def server(request):
+    stack, name = request.param
+    return workloads(platform_of(stack))[name]
+
+
 @pytest.fixture
 def stack(request):
-    return platform_of(request.node.callspec.params["workload"][0])
+    params = request.node.callspec.params
+    return platform_of(params.get("workload", params.get("server"))[0])
 
 
 @pytest.fixture
@@ -105,20 +118,20 @@ def test_every_container_says_what_it_runs(containers):
     assert [bool(each["command"]) for each in containers] == [True] * len(containers)
 
 
-def test_its_health_and_readiness_are_asked(workload):
-    assert {"livenessProbe", "readinessProbe"} <= container_of(workload).keys()
+def test_its_health_and_readiness_are_asked(server):
+    assert {"livenessProbe", "readinessProbe"} <= container_of(server).keys()
 
 
-def test_it_is_not_killed_for_what_only_keeps_it_from_being_ready(workload):
-    container = container_of(workload)
+def test_it_is_not_killed_for_what_only_keeps_it_from_being_ready(server):
+    container = container_of(server)
     assert container["livenessProbe"] != container["readinessProbe"]
 
 
-def test_its_probes_name_ports_that_it_has(workload):
-    container = container_of(workload)
+def test_its_probes_name_ports_that_it_has(server):
+    container = container_of(server)
     probes = [container[kind] for kind in ("livenessProbe", "readinessProbe", "startupProbe") if kind in container]
     asked = {probe[how]["port"] for probe in probes for how in ("httpGet", "tcpSocket") if how in probe}
-    assert asked <= {port["name"] for port in container["ports"]}
+    assert asked <= {port["name"] for port in container.get("ports", [])}
 
 
 def test_it_has_an_identity_of_its_own_with_a_token_only_if_it_calls_the_api(workload, stack):
@@ -128,43 +141,43 @@ def test_it_has_an_identity_of_its_own_with_a_token_only_if_it_calls_the_api(wor
     assert (pod["automountServiceAccountToken"], account["automountServiceAccountToken"]) == (name in CALLS_API, False)
 
 
-def test_it_selects_its_own_pods_and_no_others(workload, stack):
-    selector = workload["spec"]["selector"]["matchLabels"]
+def test_it_selects_its_own_pods_and_no_others(server, stack):
+    selector = server["spec"]["selector"]["matchLabels"]
     selected = [
         name
         for name, each in workloads(stack).items()
         if selector.items() <= each["spec"]["template"]["metadata"]["labels"].items()
     ]
-    assert selected == [workload["metadata"]["name"]]
+    assert selected == [server["metadata"]["name"]]
 
 
-def test_its_service_leads_to_ports_that_it_has(workload, stack):
-    services = [each for each in stack.all("v1:Service") if each.name == f"{workload['metadata']['name']}-service"]
+def test_its_service_leads_to_ports_that_it_has(server, stack):
+    services = [each for each in stack.all("v1:Service") if each.name == f"{server['metadata']['name']}-service"]
     # The pods of a DaemonSet are alike to nobody: each speaks for its node.
-    assert len(services) == (workload["kind"] != "DaemonSet")
-    ports = {port["name"] for port in container_of(workload)["ports"]}
+    assert len(services) == (server["kind"] != "DaemonSet")
+    ports = {port["name"] for container in pod_of(server)["containers"] for port in container.get("ports", [])}
     for service in [each.inputs["spec"] for each in services]:
-        assert service["selector"] == workload["spec"]["selector"]["matchLabels"]
+        assert service["selector"] == server["spec"]["selector"]["matchLabels"]
         assert {port["targetPort"] for port in service["ports"]} <= ports
 
 
-def test_a_drain_leaves_some_of_its_pods_where_it_has_several(workload, stack):
-    name = workload["metadata"]["name"]
+def test_a_drain_leaves_some_of_its_pods_where_it_has_several(server, stack):
+    name = server["metadata"]["name"]
     scaled = [each.inputs["spec"]["scaleTargetRef"]["name"] for each in stack.all("v2:HorizontalPodAutoscaler")]
     budgets = [each.inputs["spec"] for each in stack.all("v1:PodDisruptionBudget") if each.name == f"{name}-budget"]
-    several = name in scaled or workload["spec"].get("replicas", 1) > 1
-    expected = [(1, workload["spec"]["selector"])] if several else []
+    several = name in scaled or server["spec"].get("replicas", 1) > 1
+    expected = [(1, server["spec"]["selector"])] if several else []
     assert [(each["maxUnavailable"], each["selector"]) for each in budgets] == expected
 
 
-def test_its_pods_spread_over_zones_and_nodes(workload):
-    constraints = pod_of(workload).get("topologySpreadConstraints", [])
+def test_its_pods_spread_over_zones_and_nodes(server):
+    constraints = pod_of(server).get("topologySpreadConstraints", [])
     expected = [
-        ("topology.kubernetes.io/zone", workload["spec"]["selector"]),
-        ("kubernetes.io/hostname", workload["spec"]["selector"]),
+        ("topology.kubernetes.io/zone", server["spec"]["selector"]),
+        ("kubernetes.io/hostname", server["spec"]["selector"]),
     ]
     assert [(each["topologyKey"], each["labelSelector"]) for each in constraints] == (
-        [] if workload["kind"] == "DaemonSet" else expected
+        [] if server["kind"] == "DaemonSet" else expected
     )
 
 

@@ -325,7 +325,7 @@ def test_half_created_cluster_is_created_anew(own_cluster: LocalCluster) -> None
     own_cluster.up(print)
     own_cluster.kubeconfig.unlink()
     assert own_cluster.up(print) == "created"
-    assert len(mentioned_by_processes(own_cluster.folder)) == len(COMPONENTS)
+    assert len(mentioned_by_processes(own_cluster.folder)) == len(COMPONENTS) + 1  # and the cloud
 
 
 def test_down_finds_the_processes_of_a_folder_that_was_removed(own_cluster: LocalCluster) -> None:

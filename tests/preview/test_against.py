@@ -54,6 +54,27 @@ def test_what_changed_since(stacks, state):
     assert [(each.path, each.before) for each in found.changes] == [("spec.replicas", 9)]
 
 
+def test_whom_the_stack_itself_encrypts_backups_to_is_no_difference(stacks, state):
+    def change(resources):
+        known = json.dumps(resources).replace("[recipient]", f"age1{'q' * 58}")
+        resources[:] = json.loads(known)
+
+    assert f"age1{'q' * 58}" in state(change).read_text()
+    assert difference(of_state("prod", state(change)), stacks["prod"].manifests) == ()
+
+
+def test_what_the_cloud_calls_by_a_name_of_its_own_is_no_difference(stacks, state):
+    given = "a72dcbe8-bfbc-45d2-94c9-2829e474a832"
+
+    def change(resources):
+        resources[:] = json.loads(json.dumps(resources).replace(":key/backup-storage-key", f":key/{given}"))
+        (key,) = [each for each in resources if each["urn"].endswith("Key::backup-storage-key")]
+        key["id"] = given
+
+    assert f":key/{given}" in state(change).read_text()
+    assert difference(of_state("prod", state(change)), stacks["prod"].manifests) == ()
+
+
 def test_what_is_being_deleted_is_not_there_any_more(stacks, state):
     before = of_state("prod", state(lambda resources: resources.append({**resources[-1], "delete": True})))
     assert before.keys() == stacks["prod"].manifests.keys()

@@ -142,7 +142,7 @@ def test_what_kubernetes_writes_its_own_way_is_alike(objects):
 
 
 @given(JSON, JSON)
-@limits(max_examples=100, deadline=None)
+@limits(max_examples=100)
 def test_only_what_is_equal_has_no_difference(before, after):
     alike = difference({"x": {"v": before}}, {"x": {"v": after}}) == ()
     assert alike == ({"v": before} == {"v": after})

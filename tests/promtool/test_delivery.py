@@ -226,7 +226,9 @@ def test_chat_says_what_is_broken_how_bad_it_is_and_what_to_do(running):
     (attachment,) = message["attachments"]
     assert attachment["title"] == "[P2] ReadInChat: 1 firing"
     assert attachment["title_link"] == RUNBOOK
-    assert attachment["text"].splitlines() == ["*Something is broken*", "It does not work"]
+    *told, logs = attachment["text"].splitlines()
+    assert told == ["*Something is broken*", "It does not work"]
+    assert re.fullmatch(r"<https://localhost:5601/app/discover#/view/recent-error-logs\?.*\|Logs>", logs)
 
 
 def test_a_mail_says_it_in_its_subject(running):

@@ -22,6 +22,7 @@ FOLDER = ROOT / "rules" / "metrics"
 OF_POD = ["namespace", "pod", "uid"]
 OF_CONTAINER = ["container", *OF_POD]
 NOT_YET = {
+    "incidents_open_info": ["incident", "severity", "state", "title"],
     # Of an autoscaler that knows what its target uses; simulated pods use nothing.
     "kube_horizontalpodautoscaler_status_target_metric": [
         "horizontalpodautoscaler",

@@ -1,7 +1,9 @@
 """`make gameday`: one fault after another, and what came of it: which alert, when, and who was told.
 
 The rendered configuration of Prometheus and Alertmanager runs unchanged but for addresses, with the real application,
-PostgreSQL, Redis, nginx and exporters. `--json` prints the outcome for a program; names of faults run only these.
+PostgreSQL, Redis, nginx and exporters, and the real responder: each fault ends with an incident that was opened,
+escalated and resolved, and its postmortem in build/gameday. Only the time to respond is put forward rather than waited
+for. `--json` prints the outcome for a program; names of faults run only these.
 """
 
 from __future__ import annotations
@@ -12,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from infra.environments.workspace import ROOT
 from infra.monitoring.promql import parse, selectors
 from infra.monitoring.rules import read_rules
+from modelcard_ops.incidents.severity import RESPONSE, Severity
 from tests.app.servers import eventually
 from tests.app.service import description
 from tests.system.surroundings import Load, Surroundings, remove
@@ -25,6 +28,7 @@ from tests.system.surroundings import Load, Surroundings, remove
 PATIENCE = 240  # seconds until an alert must have been told
 SILENCE = 150  # seconds without a heartbeat after which whoever waits for it calls
 POLL = 0.5
+POSTMORTEMS = ROOT / "build" / "gameday"
 # What there is nothing of while all is well: no series, and that is the good news.
 ABSENT_IN_HEALTH = (
     "kube_pod_container_status_last_terminated_reason",
@@ -34,6 +38,7 @@ ABSENT_IN_HEALTH = (
     "kube_pod_status_unschedulable",
     "alertmanager_cluster_members",
     "ALERTS",
+    "incidents_open_info",
 )
 
 
@@ -62,11 +67,13 @@ class Result:
     notified: float | None
     receiver: str | None
     expected: str
+    incident: str | None = None
+    postmortem: str | None = None
 
     @property
     def ok(self) -> bool:
-        """Whether the right receiver was told."""
-        return self.receiver == self.expected
+        """Whether the right receiver was told, and the incident ended as it should."""
+        return self.receiver == self.expected and self.postmortem is not None
 
 
 def _restart_cache(surroundings: Surroundings) -> None:
@@ -142,12 +149,53 @@ def run(surroundings: Surroundings, fault: Fault) -> Result:
     fault.inject(surroundings)
     try:
         result = _silence(surroundings, fault, began) if fault.alert is None else _alert(surroundings, fault, began)
+        incident = _responded(surroundings, fault) if result.receiver else None
     finally:
         fault.heal(surroundings)
     eventually(surroundings.all_targets_up, within=120)
     if fault.alert is not None:
         eventually(lambda: surroundings.alerts().get(fault.alert or "") is None, within=120)
-    return result
+    return result if incident is None else _ended(surroundings, result, incident)
+
+
+def _responded(surroundings: Surroundings, fault: Fault) -> str:
+    """Nobody comes in time, then somebody does. The incident's name."""
+    people = surroundings.people
+    if fault.alert is None:
+        # Whoever waits for the heartbeat calls a person, and the person opens it.
+        declared = people.post("/api/incidents", {"title": fault.name, "severities": ["P1"], "by": "gameday"})
+        name = str(declared["incident"])
+    else:
+        eventually(lambda: _open(surroundings, fault.alert or ""), within=PATIENCE)
+        name = _open(surroundings, fault.alert)
+    severity = Severity(people.get(f"/api/incidents/{name}").json()["severity"])
+    surroundings.forward.by(RESPONSE[severity])
+    eventually(lambda: people.get(f"/api/incidents/{name}").json()["breached_at"], within=60)
+    eventually(
+        lambda: any(name in each["text"] and "⏰" in each["text"] for each in surroundings.chat.slack), within=60
+    )
+    people.post(f"/api/incidents/{name}/ack", {"by": "gameday"})
+    word = {"by": "gameday", "summary": f"It is known: {fault.name}", "state": "identified"}
+    people.post(f"/api/incidents/{name}/update", word)
+    return name
+
+
+def _open(surroundings: Surroundings, alert: str) -> str:
+    """The incident that is open for an alert; "" for none."""
+    found = surroundings.people.get("/api/incidents").json()
+    return next((str(each["incident"]) for each in found if each["title"].startswith(f"{alert}:")), "")
+
+
+def _ended(surroundings: Surroundings, result: Result, name: str) -> Result:
+    """Resolved by whoever has mended it; Alertmanager may not have said yet that the alert is over."""
+    people = surroundings.people
+    people.post(f"/api/incidents/{name}/resolve", {"by": "gameday", "summary": "It was started again", "anyway": True})
+    POSTMORTEMS.mkdir(parents=True, exist_ok=True)
+    file = POSTMORTEMS / f"{name}.md"
+    file.write_text(people.get(f"/api/incidents/{name}/postmortem").text)
+    kinds = {each["kind"] for each in people.get(f"/api/incidents/{name}").json()["timeline"]}
+    complete = {"opened", "breach", "escalation", "acknowledged", "update", "resolved"} <= kinds
+    return replace(result, incident=name, postmortem=str(file.relative_to(ROOT)) if complete else None)
 
 
 def _alert(surroundings: Surroundings, fault: Fault, began: float) -> Result:
@@ -216,11 +264,11 @@ def without_data(surroundings: Surroundings) -> list[str]:
 
 def table(results: Sequence[Result]) -> str:
     """For people; seconds since the fault."""
-    rows = [("fault", "alert", "pending", "firing", "notified", "receiver", "")]
+    rows = [("fault", "alert", "pending", "firing", "notified", "receiver", "postmortem", "")]
     for each in results:
         times = [f"{value:.0f} s" if value is not None else "-" for value in (each.pending, each.firing, each.notified)]
-        verdict = "" if each.ok else f"expected {each.expected}"
-        rows.append((each.fault, each.alert, *times, each.receiver or "nobody", verdict))
+        verdict = "" if each.receiver == each.expected else f"expected {each.expected}"
+        rows.append((each.fault, each.alert, *times, each.receiver or "nobody", each.postmortem or "none", verdict))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -39,6 +39,19 @@ def with_addresses(text: str, targets: Mapping[str, Sequence[Target]], names: Ma
     return as_yaml(document)
 
 
+def with_cluster(text: str, *, kubeconfig: str, network: str) -> str:
+    """The configuration with Kubernetes' discovery as it is, for a Prometheus outside the cluster.
+
+    `kubeconfig` says where the API is, and `network` is a proxy through which the addresses of pods are reached.
+    """
+    document = yaml.safe_load(text)
+    for each in [*document["scrape_configs"], *document["alerting"]["alertmanagers"]]:
+        each["proxy_url"] = network
+        for discovery in each.get("kubernetes_sd_configs", []):
+            discovery["kubeconfig_file"] = kubeconfig
+    return as_yaml(document)
+
+
 def _discovered(job: dict[str, Any], targets: Sequence[Target]) -> None:
     if not job.pop("kubernetes_sd_configs", None):
         return

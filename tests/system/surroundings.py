@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -20,16 +21,22 @@ import psutil
 import psycopg
 import redis
 
-from infra.components import alertmanager, app, database, edge, grafana, node_exporter, prometheus
+from infra.components import alertmanager, app, database, edge, grafana, incidents, node_exporter, prometheus
 from infra.environments import deployment
 from infra.environments.recording import Recording, record_platform
 from infra.environments.secrets import generate
 from infra.environments.workspace import ROOT, local_workspace
-from infra.settings import Settings, parse
-from infra.stack import namespace_names, scraping
+from infra.kube.identity import namespace_names
+from infra.monitoring.targets import scraping
+from infra.settings import Settings
+from infra.settings_reading import parse
+from modelcard_ops.incidents.client import ResponderClient, Where
 from tests.app.servers import PostgresServer, RedisServer, eventually, free_port
 from tests.app.service import RunningService
 from tests.conftest import settings_of
+from tests.ops.incidents import fastforward
+from tests.ops.incidents.outside import TOKEN
+from tests.ops.incidents.outside import Outside as Chat
 from tests.system.kubelet import StandInKubelet
 from tests.system.nginx import nginx
 from tests.system.pods import Process, container_process, files_of
@@ -44,15 +51,15 @@ grafana_http_request_duration_seconds_count{handler="/",method="GET",status_code
 
 
 class Surroundings:
-    """Started in order and stopped together; `say` is told what is being done."""
+    """Started in order and stopped together; `say` is told what is being done. `stack` is whose configuration runs."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
-        self.folder, self.say = folder, say
-        self.outside = Outside()
-        self.secrets = generate(settings_of("local"), authority=None)
+    def __init__(self, folder: Path, say: Callable[[str], None], *, stack: str = "local") -> None:
+        self.folder, self.say, self.stack = folder, say, stack
+        self.outside, self.chat = Outside(), Chat()
+        self.secrets = generate(settings_of(stack), authority=None)
         self.settings = self._settings()
         self.namespaces = namespace_names(self.settings)
-        self.platform: Recording = record_platform(self.settings, stack="local")
+        self.platform: Recording = record_platform(self.settings, stack=stack)
         self.ports: dict[tuple[str, int], int] = {}
         self.processes: dict[str, Process] = {}
         self.servers: list[Any] = []
@@ -62,7 +69,7 @@ class Surroundings:
     def start(self) -> None:
         """Returns when Prometheus has asked everything once, and everything answered."""
         self.say("starting the control plane, and deploying to it")
-        deployment.up(self.space, lambda _: None)
+        self.deploy()
         self.say("starting PostgreSQL, Redis and the application")
         self._start_service()
         self._certificates()
@@ -70,6 +77,10 @@ class Surroundings:
         self._start_exporters()
         self._start_monitoring()
         eventually(self.all_targets_up, within=90)
+
+    def deploy(self) -> None:
+        """Has the control plane hold what the stack declares."""
+        deployment.up(self.space, lambda _: None)
 
     def stop(self) -> None:
         """Everything goes, whatever had started."""
@@ -80,6 +91,7 @@ class Surroundings:
         for server in self.servers:
             server.close()
         self.outside.close()
+        self.chat.close()
         if cluster := deployment.cluster_of(self.space):
             cluster.down()
 
@@ -120,11 +132,11 @@ class Surroundings:
     def _settings(self) -> Settings:
         notifications = {"heartbeat_url": f"{self.outside.url}/heartbeat", "webhook_url": f"{self.outside.url}/alerts"}
         values = {
-            "environment": "local",
+            "environment": self.stack,
             "secrets": self.secrets,
             "notifications": notifications,
         }
-        return parse(values, file="Pulumi.local.yaml")
+        return parse(values, file=f"Pulumi.{self.stack}.yaml")
 
     def _start_service(self) -> None:
         self.postgres, self.cache = PostgresServer(), RedisServer()
@@ -222,7 +234,10 @@ class Surroundings:
         manager, server = self.port("alertmanager", alertmanager.PORT), self.port("prometheus", prometheus.PORT)
         adapter = self.port("prometheus-adapter", 6443)
         here = f"https://localhost:{server}"
-        self.run("alertmanager", {f":{alertmanager.PORT}": f":{manager}"})
+        responder = self.port(incidents.WORKLOAD.name, incidents.PORT)
+        own = f"{incidents.WORKLOAD.name}.{self.namespaces['observability']}:{incidents.PORT}"
+        self.run("alertmanager", {f":{alertmanager.PORT}": f":{manager}", own: f"localhost:{responder}"})
+        self._start_responder()
         self.run(
             "prometheus-adapter",
             {
@@ -253,6 +268,45 @@ class Surroundings:
             timeout=10,
         )
         eventually(lambda: self.prometheus.get("/-/ready").status_code == 200, within=60)
+
+    def _start_responder(self) -> None:
+        """With a clock that can be put forward: nobody waits an hour to see that an hour is measured."""
+        application, observability = self.namespaces["application"], self.namespaces["observability"]
+        process = container_process(
+            self.platform,
+            incidents.WORKLOAD.name,
+            self.folder / "pods",
+            replace={
+                "0.0.0.0": "127.0.0.1",  # noqa: S104 - here it must not
+                str(incidents.PORT): str(self.port(incidents.WORKLOAD.name, incidents.PORT)),
+                f"{app.WORKLOAD.name}.{application}:{app.PORT}": f"127.0.0.1:{self.service.port}",
+                f"{database.WORKLOAD.name}.{application}": "127.0.0.1",
+                str(database.PORT): str(self.postgres.port),
+                **{
+                    f"{name}.{observability}:{port}": f"localhost:{self.port(name, port)}"
+                    for name, port in (("alertmanager", alertmanager.PORT), ("prometheus", prometheus.PORT))
+                },
+            },
+        )
+        self.forward = fastforward.Forward(self.folder / "forward")
+        process.command = [sys.executable, "-m", fastforward.__name__]
+        process.environment |= {
+            "KUBECONFIG": str(self.space.kubeconfig),
+            fastforward.FILE: str(self.forward.file),
+            "MCOPS_RESPONDER_SLACK_TOKEN": TOKEN,
+            "MCOPS_RESPONDER_SLACK_URL": f"{self.chat.url}/api",
+        }
+        process.start()
+        self.processes[incidents.WORKLOAD.name] = process
+        token = self.folder / "people-token"
+        token.write_text(self.secrets["incidents_token"])
+        self.people = ResponderClient(
+            Where(
+                responder_url=f"https://localhost:{self.port(incidents.WORKLOAD.name, incidents.PORT)}",
+                token_file=token,
+                authority_file=self.authority,
+            )
+        )
 
     def targets(self) -> dict[str, list[Target]]:
         """Where each job's targets are."""

@@ -150,7 +150,7 @@ def test_two_stacks_in_one_cluster_do_not_share_what_is_the_clusters(platform):
     assert not names(platform) & names(other)
 
 
-@pytest.mark.parametrize("stack", ["local", "dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_its_pods_have_a_token_for_asking(stack):
     deployment = platform_of(stack).one("v1:Deployment", "prometheus-adapter")
     assert pod_of(deployment)["automountServiceAccountToken"] is True

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from infra.components.alertmanager import GOSSIP, PORT, cluster_arguments, cluster_config
+from infra.components.incidents import webhook
 from infra.environments.recording import record_platform
 from infra.monitoring.routing import alertmanager_config
 from tests.conftest import container_of, peers, platform_of, pod_of, settings_of
@@ -121,13 +122,15 @@ def test_links_in_notifications_lead_to_the_forwarded_port(platform):
 
 def test_its_configuration_is_that_of_the_routes(telling):
     settings = settings_of("prod", notifications=NOTIFICATIONS).notifications
-    assert config(telling) == json.loads(json.dumps(alertmanager_config(settings)))
+    responder = webhook("modelcard-observability")
+    assert config(telling) == json.loads(json.dumps(alertmanager_config(settings, responder=responder)))
 
 
 def test_what_it_must_keep_secret_is_in_a_secret(telling):
     data = telling.one("v1:ConfigMap", "alertmanager-config")["data"]
     assert [token for token in ("token1", "token2", "token3") if token in json.dumps(data)] == []
     assert telling.one("v1:Secret", "alertmanager-notifications")["stringData"] == {
+        "responder-token": "[secret]",
         "heartbeat-url": "[secret]",
         "webhook-url": "[secret]",
         "slack-token": "[secret]",
@@ -157,19 +160,21 @@ def test_it_calls_whom_it_tells_and_nobody_else(telling):
     }
     assert out == {
         "alertmanager-to-alertmanager-gossip": ({"alertmanager"}, [{"port": GOSSIP, "protocol": "TCP"}]),
+        "alertmanager-to-incident-responder": ({"incident-responder"}, [{"port": 8443, "protocol": "TCP"}]),
         "alertmanager-to-internet": ({"0.0.0.0/0"}, [{"port": 443, "protocol": "TCP"}]),
         "alertmanager-to-mail": ({"0.0.0.0/0"}, [{"port": 587, "protocol": "TCP"}]),
     }
 
 
-def test_with_nobody_to_tell_it_calls_nobody(platform):
-    assert [name for name in policies(platform) if name.startswith("alertmanager-to-")] == [
-        "alertmanager-to-alertmanager-gossip"
-    ]
+def test_with_nobody_to_tell_it_calls_the_stacks_own_responder(platform):
+    assert {name for name in policies(platform) if name.startswith("alertmanager-to-")} == {
+        "alertmanager-to-alertmanager-gossip",
+        "alertmanager-to-incident-responder",
+    }
 
 
-def test_it_is_shown_by_grafana_and_nobody_else(platform):
-    assert peers(policies(platform)["alertmanager"]) == {"grafana"}
+def test_it_is_shown_by_grafana_asked_by_the_responder_and_nobody_else(platform):
+    assert peers(policies(platform)["alertmanager"]) == {"grafana", "incident-responder"}
 
 
 def test_it_has_no_token_of_the_cluster(platform):

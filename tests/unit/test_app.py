@@ -197,7 +197,7 @@ def test_prometheus_answers_keda_and_the_adapter_no_more(with_keda):
 
 
 def test_no_option_of_another_language_is_left(each_platform):
-    text = json.dumps(list(each_platform.manifests()))
+    text = json.dumps(each_platform.one("apps/v1:Deployment", "modelcard-generator"))
     assert [word for word in ("JAVA_OPTS", "PYTHON_GIL_COUNT", "-Xmx") if word in text] == []
 
 

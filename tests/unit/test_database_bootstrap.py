@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from infra.components.database import DATABASE, MONITOR
+from infra.kube import pgbackrest
 from tests.app.servers import PostgresServer, eventually, free_port
 
 SCRIPT = files("infra.components").joinpath("database-bootstrap.sh")
@@ -39,7 +40,7 @@ class Bootstrapped:
         for name, value in self.secrets.items():
             (self.folder / name).write_text(value)
         own = {"PGDATA": str(self.folder / "data"), "SECRETS": str(self.folder)}
-        own |= {"DATABASE": DATABASE, "MONITOR": MONITOR}
+        own |= {"DATABASE": DATABASE, "MONITOR": MONITOR, "BACKUP": pgbackrest.ROLE}
         done = subprocess.run(
             ["bash", str(self.script)], env=self.variables | own, user=self.user, cwd=self.folder,
             capture_output=True, text=True, check=False,

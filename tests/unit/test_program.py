@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from infra.environments.workspace import ROOT
-from infra.settings import placeholder_secrets
+from infra.settings_reading import placeholder_secrets
 from tests.conftest import platform_of
 
 # What `pulumi-language-python-exec` does with `main: infra/`, under a recording instead of an engine.

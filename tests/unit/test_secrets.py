@@ -6,9 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from pyrage import x25519
 
-from infra.environments.secrets import generate
+from infra.environments.secrets import BACKUP, _recipient, generate
+from infra.errors import UserError
 from infra.settings import Secrets
 from tests.conftest import settings_of
 
@@ -69,3 +72,49 @@ def test_another_authority_is_not_believed(secrets):
     other = generate(settings_of("prod"), authority=None)
     with pytest.raises(VerificationError):
         verify(other["authority"], secrets["cache_certificate"]["certificate"], "cache-redis")
+
+
+def test_a_rotation_keeps_what_older_backups_are_read_with(secrets):
+    kept = {name: secrets[name] for name in BACKUP}
+    rotated = generate(settings_of("prod"), authority=secrets["authority"], kept=kept)
+    assert {name for name in secrets if rotated[name] == secrets[name]} == {"authority", *BACKUP}
+
+
+def test_the_backups_client_has_a_certificate_that_serves_nobody(secrets):
+    certificate = x509.load_pem_x509_certificate(secrets["backup_client_certificate"]["certificate"].encode())
+    (usage,) = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert usage == ExtendedKeyUsageOID.CLIENT_AUTH
+    assert certificate.subject.rfc4514_string() == "CN=modelcard-backup"
+
+
+def test_the_keys_of_backups_are_ages(secrets):
+    identity = x25519.Identity.from_str(secrets["backup_identity"])
+    assert secrets["backup_recipient"].startswith("age1")
+    assert str(identity.to_public()) != secrets["backup_recipient"]
+
+
+class Space:
+    """A workspace, as far as a key file needs one."""
+
+    def __init__(self, folder):
+        self.stack, self.stack_file = "dev", folder / "Pulumi.dev.yaml"
+
+
+def test_the_private_key_of_the_recipient_is_given_to_a_person_and_to_no_stack(tmp_path):
+    made = _recipient(Space(tmp_path), settings_of("dev"))
+    (file,) = tmp_path.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    identity = x25519.Identity.from_str(file.read_text().splitlines()[-1])
+    assert made == {"backup_recipient": str(identity.to_public())}
+
+
+def test_a_key_file_is_never_written_over(tmp_path):
+    _recipient(Space(tmp_path), settings_of("dev"))
+    with pytest.raises(UserError, match="safe place"):
+        _recipient(Space(tmp_path), settings_of("dev"))
+
+
+def test_a_recipient_of_ones_own_is_taken(tmp_path):
+    own = str(x25519.Identity.generate().to_public())
+    assert _recipient(Space(tmp_path), settings_of("dev", backup={"recipient": own})) == {"backup_recipient": own}
+    assert list(tmp_path.iterdir()) == []

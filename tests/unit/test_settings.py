@@ -11,7 +11,8 @@ from infra.environments import recording
 from infra.environments.recording import Recording, record
 from infra.program import program
 from infra.quantities import BucketName, Image
-from infra.settings import PROJECT, SettingsError, parse, placeholder_secrets
+from infra.settings import PROJECT
+from infra.settings_reading import SettingsError, parse, placeholder_secrets
 from tests.conftest import settings_of
 
 FILE = "Pulumi.prod.yaml"

@@ -7,9 +7,10 @@ import pytest
 
 from infra.components.namespace import Quota
 from infra.environments.recording import Recording
+from infra.kube.identity import namespace_names
 from infra.quantities import Cpu, Memory
-from infra.stack import MOST_NODES, namespace_names, quota
-from tests.conftest import STACKS, platform_of, pod_of, settings_of, workloads
+from infra.quotas import MOST_NODES, quota
+from tests.conftest import STACKS, jobs, platform_of, pod_of, settings_of, workloads
 
 LOGICAL_NAMES = Path(__file__).with_name("logical_names.json")
 LEVELS = {"modelcard": "restricted", "modelcard-observability": "restricted", "modelcard-agents": "privileged"}
@@ -40,10 +41,11 @@ def most_pods(platform: Recording, namespace: str) -> dict[str, int]:
         each.inputs["spec"]["scaleTargetRef"]["name"]: each.inputs["spec"]["maxReplicas"]
         for each in platform.all("v2:HorizontalPodAutoscaler")
     }
-    return {
+    periodic = {name: 1 for name in jobs(platform) if namespace == "modelcard"}
+    return periodic | {
         name: MOST_NODES
         if each["kind"] == "DaemonSet"
-        else scalers.get(name, each["spec"].get("replicas"))
+        else scalers.get(name, each["spec"].get("replicas", 1))
         + each["spec"].get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", 0)
         for name, each in workloads(platform).items()
         if each["metadata"]["namespace"] == namespace
@@ -71,7 +73,7 @@ def test_the_quota_admits_every_pod_that_there_may_be_and_no_more(each_platform,
 def test_the_quota_admits_what_those_pods_request_and_no_more(each_platform, namespace, resource):
     needed = 0
     for name, count in most_pods(each_platform, namespace).items():
-        pod = pod_of(workloads(each_platform)[name])
+        pod = pod_of((workloads(each_platform) | jobs(each_platform))[name])
         groups = (pod["containers"], pod.get("initContainers", []))
         requests = [[amount(each["resources"]["requests"][resource]) for each in group] for group in groups]
         needed += count * max(sum(requests[0]), *requests[1], 0)
@@ -86,6 +88,9 @@ def test_the_quota_admits_every_claim_and_no_more(each_platform, namespace):
         if workload["metadata"]["namespace"] == namespace:
             templates = workload["spec"].get("volumeClaimTemplates", [])
             needed += workload["spec"].get("replicas", 0) * sum(stored(each) for each in templates)
+    for job in jobs(each_platform).values() if namespace == "modelcard" else ():
+        volumes = [each["ephemeral"] for each in pod_of(job)["volumes"] if "ephemeral" in each]
+        needed += sum(stored(each["volumeClaimTemplate"]) for each in volumes)
     assert amount(hard(each_platform, namespace)["requests.storage"]) == needed
 
 
@@ -99,14 +104,15 @@ def test_the_quota_of_a_small_stack_adds_up():
         "dev",
         app={"replicas": {"min": 1, "max": 2}, "resources": resources, "uploads": {"size": "10Gi"}},
         edge={"replicas": 1, "resources": resources},
-        database={"resources": resources, "storage": {"size": "20Gi"}},
+        database={"resources": resources, "backup_resources": resources, "storage": {"size": "20Gi"}},
         cache={"resources": resources},
+        backup={"resources": resources, "scratch": {"size": "5Gi"}},
         monitoring={"exporters": {"resources": resources}},
     )
-    pods = (2 + 1) + (1 + 1) + 1 + (1 + 1)
-    containers = pods + (1 + 1)
+    pods = (2 + 1) + (1 + 1) + 1 + (1 + 1) + 5
+    containers = pods + (1 + 1) + 1
     assert quota(settings, "application") == Quota(
-        pods=pods, cpu=Cpu(f"{containers * 100}m"), memory=Memory(f"{containers * 1024}Mi"), storage=Memory("30720Mi")
+        pods=pods, cpu=Cpu(f"{containers * 100}m"), memory=Memory(f"{containers * 1024}Mi"), storage=Memory("35840Mi")
     )
 
 

@@ -23,6 +23,7 @@ import yaml
 from kubernetes import client, config
 
 from . import objects, processes
+from .cloud import LocalCloud
 from .failures import LocalClusterError, check_space, failure_in_log
 from .waiting import POLL_INTERVAL, wait_until
 
@@ -73,7 +74,7 @@ class ClusterStatus:
 
 
 class LocalCluster:
-    """A control plane in `folder`, made of the programs in the folder `tools`."""
+    """A control plane in `folder`, made of the programs in the folder `tools`, and a `cloud` beside it."""
 
     def __init__(self, folder: Path, tools: Path) -> None:
         self.folder = folder.resolve()
@@ -81,6 +82,7 @@ class LocalCluster:
         self._workdir = self.folder / "clusters" / NAME
         self._programs = self._workdir / "bin"
         self._settings = self.folder / "settings.yaml"
+        self.cloud = LocalCloud(self.folder / "cloud")
 
     @property
     def kubeconfig(self) -> Path:
@@ -95,7 +97,9 @@ class LocalCluster:
                 check_space(self.folder, SPACE_NEEDED)
                 try:
                     outcome = self._have_control_plane(progress)
+                    self.cloud.start()
                     self._settle(progress)
+                    self.cloud.wait()
                 except LocalClusterError:
                     self._stop()  # half a cluster is of no use; its folder stays, for its logs and its data
                     raise
@@ -107,6 +111,7 @@ class LocalCluster:
         """Stop everything and remove the folder."""
         with self._alone():
             self._stop()  # also when somebody removed the folder without it
+            self.cloud.stop()
             shutil.rmtree(self.folder)
 
     def status(self) -> ClusterStatus:
@@ -133,6 +138,7 @@ class LocalCluster:
     def _create(self, progress: Callable[[str], None]) -> Outcome:
         progress("creating the local control plane")
         self._stop()
+        self.cloud.stop()
         for left_over in self.folder.iterdir():
             shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
         self._settings.write_text(self._render_settings(_free_ports()))
@@ -237,7 +243,7 @@ class LocalCluster:
             return 0
 
     def _stop(self) -> None:
-        """End every process; its ports are free a moment later."""
+        """End every process of the control plane; its ports are free a moment later."""
         processes.kill(self._programs)
         ports = self._stored_ports() or {}
         wait_until(lambda: all(_is_free(port) for port in ports.values()), PORTS_TIMEOUT)

@@ -14,19 +14,21 @@ VOLUME_SIZE = "1Ti"
 REQUEST_TIMEOUT = 5  # a second, when the computer is busy
 
 
-def create_missing(api: client.ApiClient) -> None:
+def create_missing(api: client.ApiClient, *, nodes_per_zone: int = 1, volumes: int = VOLUMES) -> None:
     """Create the objects that are not there yet; what exists is left as it is."""
     core, storage = client.CoreV1Api(api), client.StorageV1Api(api)
     nodes = {_name(node) for node in core.list_node().items}
-    volumes = {_name(volume) for volume in core.list_persistent_volume().items}
+    present = {_name(volume) for volume in core.list_persistent_volume().items}
     classes = {_name(storage_class) for storage_class in storage.list_storage_class().items}
     for zone in ZONES:
-        if f"simulated-{zone}" not in nodes:
-            core.create_node(_node(zone))
+        for number in range(nodes_per_zone):
+            name = f"simulated-{zone}{number or ''}"  # the first has none
+            if name not in nodes:
+                core.create_node(_node(zone, name))
     if STORAGE_CLASS not in classes:
         storage.create_storage_class(_storage_class())
-    for number in range(VOLUMES):
-        if f"simulated-{number:02}" not in volumes:
+    for number in range(volumes):
+        if f"simulated-{number:02}" not in present:
             core.create_persistent_volume(_volume(f"simulated-{number:02}"))
 
 
@@ -54,8 +56,7 @@ def is_ready(api: client.ApiClient) -> bool:
     return bool(response.status == HTTPStatus.OK)
 
 
-def _node(zone: str) -> client.V1Node:
-    name = f"simulated-{zone}"
+def _node(zone: str, name: str) -> client.V1Node:
     return client.V1Node(
         metadata=client.V1ObjectMeta(
             name=name,

@@ -23,6 +23,11 @@ def running(programs: Path) -> dict[str, int]:
     return {command.split(" ", maxsplit=1)[0]: pid for pid, command in started}
 
 
+def started_with(file: Path) -> list[int]:
+    """The process ids of all that have this file among their arguments."""
+    return [pid for pid, command in _commands() if str(file) in command.split(" ")]
+
+
 def kill(programs: Path) -> None:
     """End every process that was started from the folder `programs`, and return when none is left."""
 

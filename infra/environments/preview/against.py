@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,13 +19,33 @@ from infra.errors import UserError
 from infra.settings import MASK
 
 PROGRAM = "infra/environments/preview/dump.py"
+EACH = "--each"  # of several stacks: an object with the manifests of each
 # How Pulumi marks a secret inside a structure. Source: pulumi/pulumi, sdk/go/common/resource/sig.
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def of_revision(stack: str, revision: str, root: Path) -> Manifests:
     """What the program of a git revision declares for the stack."""
-    commit = _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+    with _checked_out(revision, root) as tree:
+        manifests: Manifests = _run(tree, revision, stack)
+        return manifests
+
+
+def of_revision_each(stacks: Sequence[str], revision: str, root: Path) -> dict[str, Manifests]:
+    """The same of several stacks; nothing of one that the revision does not have."""
+    with _checked_out(revision, root) as tree:
+        known = [stack for stack in stacks if (tree / f"Pulumi.{stack}.yaml").exists()]
+        if EACH in (tree / PROGRAM).read_text():
+            found: dict[str, Manifests] = _run(tree, revision, EACH, *known) if known else {}
+        else:  # a revision from before it could tell of several
+            found = {stack: _run(tree, revision, stack) for stack in known}
+        return {stack: found.get(stack, {}) for stack in stacks}
+
+
+@contextmanager
+def _checked_out(revision: str, root: Path) -> Iterator[Path]:
+    commit = commit_of(revision, root)
     if commit is None:
         raise UserError(f"{revision}: neither a stack of this checkout nor a git revision: name one, or `state`")
     top = Path(_git(root, "rev-parse", "--show-toplevel") or root)
@@ -34,20 +57,29 @@ def of_revision(stack: str, revision: str, root: Path) -> Manifests:
         _git(top, "archive", "--format=tar", f"--output={archive}", commit)
         with tarfile.open(archive) as tar:
             tar.extractall(tree, filter="data")
-        return _run(tree, stack, revision)
+        yield tree
 
 
-def _run(tree: Path, stack: str, revision: str) -> Manifests:
+def commit_of(revision: str, root: Path) -> str | None:
+    """The commit that a revision names, in the repository of this folder."""
+    return _git(root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+
+
+def _run(tree: Path, revision: str, *arguments: str) -> Any:
     module = PROGRAM.removesuffix(".py").replace("/", ".")
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     run = subprocess.run(
-        [sys.executable, "-m", module, stack], cwd=tree, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", module, *arguments],
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode:
         lines = run.stderr.strip().splitlines() or ["it failed without a word"]
         raise UserError(f"{revision}: the program of that revision fails: {lines[-1]}")
-    manifests: Manifests = json.loads(run.stdout)
-    return manifests
+    return json.loads(run.stdout)
 
 
 def of_state(stack: str, state_file: Path | None) -> Manifests:
@@ -57,12 +89,22 @@ def of_state(stack: str, state_file: Path | None) -> Manifests:
         raise UserError(f"{missing} ({state_file})" if state_file else missing)
     try:
         resources = (json.loads(state_file.read_bytes())["checkpoint"]["latest"] or {}).get("resources") or []
-        applied = dict(sorted(_applied(each) for each in resources if _deployed(each)))
+        deployed = [each for each in resources if _deployed(each)]
+        found: Manifests = _by_our_names(dict(sorted(map(applied, deployed))), deployed)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{state_file}: not a Pulumi state file: restore it from the backups beside it") from None
     if not resources:
         raise UserError(missing)
-    return applied
+    return found
+
+
+def _by_our_names(found: Any, deployed: list[dict[str, Any]]) -> Any:
+    """What the cloud names by itself, such as a key, has its name in the stack, since a preview knows no other."""
+    text = json.dumps(found)
+    for each in deployed:
+        if _UUID.fullmatch(each.get("id", "")) and each["type"].startswith("aws:"):
+            text = text.replace(each["id"], each["urn"].rpartition("::")[2])
+    return json.loads(text)
 
 
 def _deployed(resource: dict[str, Any]) -> bool:
@@ -70,7 +112,8 @@ def _deployed(resource: dict[str, Any]) -> bool:
     return bool(kept and not resource["type"].startswith("pulumi:"))
 
 
-def _applied(resource: dict[str, Any]) -> tuple[str, Manifest]:
+def applied(resource: Mapping[str, Any]) -> tuple[str, Manifest]:
+    """A resource of the state as a manifest, with its key."""
     inputs = {name: _masked(value) for name, value in resource.get("inputs", {}).items() if not name.startswith("__")}
     if resource["type"].startswith("kubernetes:") and "kind" in inputs:
         return key(inputs), inputs

@@ -19,7 +19,7 @@ _ALIASES = {"cpu": "requests.cpu", "memory": "requests.memory", "ephemeral-stora
 _RESOURCES = ("cpu", "memory", "ephemeral-storage")
 Usage = Mapping[str, Decimal]
 # Kinds of autoscalers, and where they say the least and the most pods.
-_SCALERS = {
+SCALERS = {
     "HorizontalPodAutoscaler": ("minReplicas", "maxReplicas"),
     "ScaledObject": ("minReplicaCount", "maxReplicaCount"),
 }
@@ -27,9 +27,9 @@ _SCALERS = {
 
 def autoscalers(objects: Objects) -> Iterator[str]:
     """An autoscaler's target exists and leaves the number of its pods to it."""
-    for key, scaler in objects.of(*_SCALERS):
+    for key, scaler in objects.of(*SCALERS):
         spec = scaler["spec"]
-        low, high = _SCALERS[scaler["kind"]]
+        low, high = SCALERS[scaler["kind"]]
         target = spec["scaleTargetRef"]
         found = objects.get(target["kind"], namespace_of(scaler), target["name"])
         if found is None or found["apiVersion"] != target.get("apiVersion"):
@@ -62,34 +62,34 @@ def _needed(objects: Objects, namespace: str) -> Usage:
     total: defaultdict[str, Decimal] = defaultdict(Decimal)
     for pods in objects.pods:
         if pods.namespace == namespace and pods.kind != "DaemonSet":  # their number is that of the nodes
-            count = _most(objects, pods)
+            count = most(objects, pods)
             total["pods"] += count
-            for name, value in _usage(pods).items():
+            for name, value in usage(pods).items():
                 total[name] += value * count
             for claim in pods.controller.get("spec", {}).get("volumeClaimTemplates", []):
-                total["requests.storage"] += _storage(claim) * pods.controller["spec"].get("replicas", 1)
+                total["requests.storage"] += storage(claim) * pods.controller["spec"].get("replicas", 1)
     for _, claim in objects.of("PersistentVolumeClaim"):
         if namespace_of(claim) == namespace:
-            total["requests.storage"] += _storage(claim)
+            total["requests.storage"] += storage(claim)
     return total
 
 
-def _most(objects: Objects, pods: Pods) -> int:
+def most(objects: Objects, pods: Pods) -> int:
     """The most pods of a controller at a time: at the autoscaler's maximum, and a rollout's surge."""
     spec = pods.controller.get("spec", {})
     count = int(spec.get("replicas", 1))
-    for _, scaler in objects.of(*_SCALERS):
+    for _, scaler in objects.of(*SCALERS):
         target = scaler["spec"]["scaleTargetRef"]
         same = namespace_of(scaler) == pods.namespace and (target["kind"], target["name"]) == (pods.kind, pods.name)
         if same:
-            count = max(count, scaler["spec"][_SCALERS[scaler["kind"]][1]])
+            count = max(count, scaler["spec"][SCALERS[scaler["kind"]][1]])
     if pods.kind != "Deployment" or spec.get("strategy", {}).get("type") == "Recreate":
         return count
     surge = spec.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")
     return count + (ceil(count * int(surge[:-1]) / 100) if isinstance(surge, str) else surge)
 
 
-def _usage(pods: Pods) -> Usage:
+def usage(pods: Pods) -> Usage:
     """What one pod counts for: its containers together, or the largest init container if that is more."""
     usage: dict[str, Decimal] = {}
     for side in ("requests", "limits"):
@@ -110,7 +110,8 @@ def _of(container: Mapping[str, Any], side: str, resource: str) -> Decimal:
     return amount(container.get("resources", {}).get(side, {}).get(resource, 0))
 
 
-def _storage(claim: Mapping[str, Any]) -> Decimal:
+def storage(claim: Mapping[str, Any]) -> Decimal:
+    """How large a claim is."""
     return amount(claim["spec"]["resources"]["requests"]["storage"])
 
 

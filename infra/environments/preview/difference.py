@@ -11,7 +11,8 @@ from typing import Any
 
 from infra.environments.preview.capacity import amount
 from infra.environments.preview.manifests import Manifest, Manifests
-from infra.settings import MASK
+from infra.quantities import Recipient
+from infra.settings import MASK, UNSEEN_RECIPIENT
 
 # By these a list of things names them; the first that is present and unique in both lists counts.
 NAMES = ("name", "mountPath", "containerPort", "topologyKey", "key", "host", "path", "secretName", "ip", "type")
@@ -158,6 +159,8 @@ def _named(item: Any, name: str) -> Any:
 
 def _masked_alike(before: Any, after: Any) -> bool:
     """Two secrets are alike as far as anybody may see, also where one is masked as a whole."""
+    if after == UNSEEN_RECIPIENT and isinstance(before, str):
+        return re.fullmatch(Recipient.pattern, before) is not None
     return (before == MASK and _only_masks(after)) or (after == MASK and _only_masks(before))
 
 

@@ -36,6 +36,8 @@ def render_text(preview: Preview, *, colour: bool | None = None) -> str:
         lines += [*_comparison_text(preview.comparison, preview.stack, paint), ""]
     for complaint in preview.complaints:
         lines.append(paint(_RED, f"✗ {complaint}"))
+    for finding in preview.policies.advice:
+        lines.append(paint(_YELLOW, f"! {finding} [{finding.rule}]"))
     for finding, exception in preview.policies.excepted:
         lines.append(f"excepted until {exception.expires}: {finding} [{finding.rule}], {exception.reason}")
     lines.append(paint(_GREEN if preview.ok else _RED, _verdict(preview)))
@@ -46,13 +48,15 @@ def render_markdown(preview: Preview) -> str:
     """For a pull request."""
     lines = [f"## Preview of `{preview.stack}`", "", _verdict(preview), ""]
     if preview.complaints:
-        lines += ["### To mend", "", *(f"- {_escaped(complaint)}" for complaint in preview.complaints), ""]
+        lines += ["### To mend", "", *(f"- {escaped(complaint)}" for complaint in preview.complaints), ""]
+    if preview.policies.advice:
+        lines += ["### Advice", "", *(f"- {escaped(f'{f} [{f.rule}]')}" for f in preview.policies.advice), ""]
     if preview.policies.excepted:
         lines += ["### Exceptions from policies", ""]
-        lines += [f"- {_escaped(str(f))} (until {e.expires}: {e.reason})" for f, e in preview.policies.excepted]
+        lines += [f"- {escaped(str(f))} (until {e.expires}: {e.reason})" for f, e in preview.policies.excepted]
         lines.append("")
     if preview.comparison:
-        lines += _comparison_markdown(preview.comparison, preview.stack)
+        lines += comparison_markdown(preview.comparison, preview.stack)
     lines += ["<details><summary>All resources</summary>", "", "```", preview.tree, "```", "", "</details>"]
     return "\n".join(lines)
 
@@ -69,6 +73,7 @@ def render_json(preview: Preview) -> str:
             "rules": len(preview.policies.rules_run),
             "resources": preview.policies.resources_checked,
             "findings": [asdict(finding) for finding in preview.policies.findings],
+            "advice": [asdict(finding) for finding in preview.policies.advice],
             "excepted": [
                 {"finding": asdict(finding), "owner": exception.owner, "expires": str(exception.expires)}
                 for finding, exception in preview.policies.excepted
@@ -100,7 +105,8 @@ def _word(comparison: Comparison, effect: Effect, stack: str) -> str:
     return only.get(effect, "differs")
 
 
-def _summary(comparison: Comparison, stack: str) -> str:
+def summary(comparison: Comparison, stack: str) -> str:
+    """How many objects change in which way, in one line."""
     if not comparison.differences:
         return f"Against {comparison.with_what}: no difference"
     order = list(Effect)
@@ -115,7 +121,7 @@ def _sign(comparison: Comparison, effect: Effect, changed: str) -> str:
 
 
 def _comparison_text(comparison: Comparison, stack: str, paint: Any) -> Iterator[str]:
-    yield _summary(comparison, stack)
+    yield summary(comparison, stack)
     for each in comparison.differences:
         word, sign = _word(comparison, each.effect, stack), _sign(comparison, each.effect, "~")
         yield paint("" if comparison.stacks else _COLOURS[each.effect], f"  {sign} {each.key} ({word})")
@@ -127,8 +133,9 @@ def _comparison_text(comparison: Comparison, stack: str, paint: Any) -> Iterator
             yield f"  {row.key}: {_value(row.before)} → {_value(row.after)} ({row.why})"
 
 
-def _comparison_markdown(comparison: Comparison, stack: str) -> Iterator[str]:
-    yield from ("### Changes", "", _summary(comparison, stack), "")
+def comparison_markdown(comparison: Comparison, stack: str) -> Iterator[str]:
+    """The part of the Markdown that is about changes."""
+    yield from ("### Changes", "", summary(comparison, stack), "")
     risky = [each for each in comparison.differences if each.effect in {Effect.REPLACED, Effect.DELETED}]
     if risky and not comparison.stacks:
         yield from (f"- **{each.effect}**: `{each.key}`" for each in risky)
@@ -175,5 +182,6 @@ def _painter(*, colour: bool) -> Any:
     return lambda code, text: f"{code}{text}{_PLAIN}" if colour and code else text
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text that means nothing to Markdown."""
     return text.replace("<", "&lt;").replace("`", "'")

@@ -110,7 +110,7 @@ def checked(ours: Rendered, comparison: Comparison | None = None) -> Preview:
         tree=tree(ours.registrations),
         manifests=ours.manifests,
         problems=(*ours.duplicates, *problems),
-        policies=policies.check(ours.registrations),
+        policies=policies.check(ours.registrations, environment=ours.settings.environment),
         comparison=comparison,
     )
 

@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from infra.errors import UserError
-from infra.settings import MASK, PROJECT, Settings, SettingsError, parse, placeholder_secrets
+from infra.settings import MASK, PROJECT, Settings
+from infra.settings_reading import SettingsError, parse, placeholder_secrets
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 # Source: Pulumi documentation, "Stack settings file reference".

@@ -1,4 +1,4 @@
-"""What the service writes down: one JSON object a line, to standard output and to the logs `audit` and `security`.
+"""What the service writes down: one JSON object a line, to standard output, and `audit` and `security` to files too.
 
 No record is lost for what is in it: what cannot be serialised is written as text, and what is too long is cut. Secrets
 are taken out of messages, extra fields and exceptions alike.
@@ -124,7 +124,7 @@ def _kept(fields: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def setup_logging(log_dir: Path, *, level: str = "INFO", max_bytes: int = MAX_BYTES, backups: int = BACKUPS) -> None:
-    """Root and uvicorn to standard output; `audit` and `security` to `log_dir`/NAME.log, and nowhere else.
+    """Root and uvicorn to standard output; `audit` and `security` there and to `log_dir`/NAME.log, with `log`: NAME.
 
     Files are rotated at `max_bytes` and `backups` old ones are kept. What is set up before is replaced. Raises
     `ValueError` for an unknown level; a folder that is missing is no error: see `FileHandler`.

@@ -1,8 +1,8 @@
-"""The files that the shipper reads, each written by all worker processes at once.
+"""The files of the audit trail that stay in the pod, each written by all worker processes at once.
 
 A line is one write to a file opened with O_APPEND, which Linux does not mix with another. A full file is renamed
 (`audit.log` becomes `audit.log.1`) by the one process that holds the lock; the others see by the inode that theirs has
-moved. It is never truncated: Filebeat knows a file by its first bytes (filestream, `file_identity.fingerprint`).
+moved. It is never truncated: whoever reads it finds again where he was.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BACKUPS = 5  # (1 + 5) x 10 MiB x 2 logs = 120 MiB, of a volume of 256 MiB
 # Another's write that crosses the end of a page is seen half done (Linux, generic_perform_write), for a microsecond. If
 # it still is after this many looks, the worst is an empty line, which Filebeat ignores.
 LOOKS = 10
-MODE = 0o640  # the shipper reads it by its group
+MODE = 0o640  # others in the pod read it by its group
 
 
 class SharedFile:

@@ -19,7 +19,7 @@ class LineFormatter(Protocol):
     """Makes one line of a record, with its newline. Never raises."""
 
     def line(self, record: logging.LogRecord, *, log: str | None = None) -> bytes:
-        """`log` is the file that the record is missing from."""
+        """`log` says which log the record belongs to."""
 
 
 class StdoutHandler(logging.Handler):
@@ -42,7 +42,10 @@ class StdoutHandler(logging.Handler):
 
 
 class FileHandler(logging.Handler):
-    """Into a file; if that fails, to standard output with `"log": NAME`, counted, and said once on standard error."""
+    """Into a file, and to standard output with `"log": NAME`, whence it is shipped (docs/decisions/0014).
+
+    If one of the two fails, that is said once on standard error; what the file has not, is counted.
+    """
 
     def __init__(self, name: str, file: SharedFile, formatter: LineFormatter) -> None:
         super().__init__()
@@ -52,16 +55,17 @@ class FileHandler(logging.Handler):
         self._lost = metrics.log_records_lost_total.labels(log=name)
         self._writing = Trouble(str(file.path))
         self._rotating = Trouble(f"{file.path} (rotation)")
-        self._nowhere = Trouble(f"standard output, in place of {file.path}")
+        self._shipping = Trouble(f"standard output, for {file.path}")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Tries the file anew each time, so that it is written as soon as it can be."""
+        line = self._line(record, log=self._log)
+        self._ship(line)
         try:
-            self.file.append(self._line(record))
+            self.file.append(line)
         except OSError as error:
             self._lost.inc()
-            self._writing.begins(error, f'its records go to standard output, with "log": "{self._log}"')
-            self._instead(record)
+            self._writing.begins(error, f'its records are on standard output alone, with "log": "{self._log}"')
             return
         if self._writing.lasts:
             self._writing.ends()
@@ -70,14 +74,14 @@ class FileHandler(logging.Handler):
         elif self._rotating.lasts:
             self._rotating.ends()
 
-    def _instead(self, record: logging.LogRecord) -> None:
+    def _ship(self, line: bytes) -> None:
         try:
-            write_stdout(self._line(record, log=self._log))
+            write_stdout(line)
         except OSError as error:
-            self._nowhere.begins(error, LOST)
+            self._shipping.begins(error, "its records are in the file alone")
         else:
-            if self._nowhere.lasts:
-                self._nowhere.ends()
+            if self._shipping.lasts:
+                self._shipping.ends()
 
     def close(self) -> None:
         """Of the file as well."""

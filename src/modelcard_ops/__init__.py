@@ -1,0 +1,1 @@
+"""What operators and the platform's own jobs run: `mcops`."""

@@ -1,0 +1,1 @@
+"""What Elasticsearch and Kibana are told about our logs."""

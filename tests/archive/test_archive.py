@@ -1,0 +1,130 @@
+"""The database's log and files reach the bucket as declared, encrypted, and come back as of any second."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from tests.app.servers import eventually
+
+PATIENCE = 120  # seconds, on a computer that has much else to do
+CONFIG = "/run/secrets/pgbackrest/pgbackrest.conf"
+CANARY = "canary-in-a-row"
+
+
+def archived(database):
+    """How many segments are in the archive."""
+    with database.admin() as connection:
+        return connection.execute("SELECT archived_count FROM pg_stat_archiver").fetchone()[0]
+
+
+def now(database):
+    with database.admin() as connection:
+        return connection.execute("SELECT extract(epoch FROM clock_timestamp())").fetchone()[0]
+
+
+def failed(database):
+    """How often a segment could not be archived."""
+    with database.admin() as connection:
+        return connection.execute("SELECT failed_count FROM pg_stat_archiver").fetchone()[0]
+
+
+def switch(database):
+    """Ends a segment of the log, and waits until it is in the archive."""
+    before = archived(database)
+    with database.admin() as connection:
+        connection.execute("SELECT pg_logical_emit_message(true, 'test', '')")  # an empty segment has no end
+        connection.execute("SELECT pg_switch_wal()")
+    eventually(lambda: archived(database) > before, within=PATIENCE)
+
+
+def pgbackrest(job, command, *options):
+    return job.run("mcops", "pgbackrest", f"--config={job.at(CONFIG)}", "--stanza=modelcard", *options, command)
+
+
+@pytest.fixture(scope="module")
+def saved(database, job):
+    """A table, and a backup that a job has made."""
+    with database.connect() as connection:
+        connection.execute("CREATE TABLE notes (text text)")
+        connection.execute("INSERT INTO notes VALUES (%s)", (CANARY,))
+    switch(database)
+    done = pgbackrest(job, "backup", "--type=full")
+    assert done.returncode == 0, done.stdout + done.stderr + database.log("pgbackrest")
+    (stanza,) = json.loads(pgbackrest(job, "info", "--output=json").stdout)
+    stop = stanza["backup"][-1]["timestamp"]["stop"]
+    # To pgBackRest a moment is a whole second, and only what comes after the backup's can be restored.
+    eventually(lambda: now(database) > stop + 1, within=PATIENCE)
+    return done
+
+
+def test_the_archive_is_there_from_the_first_start(database):
+    assert "stanza-create command end: completed successfully" in database.log("bootstrap")
+    before = failed(database)
+    switch(database)
+    assert failed(database) == before
+
+
+@pytest.mark.usefixtures("saved")
+def test_nothing_in_the_bucket_can_be_read_without_the_passphrase(storage):
+    objects = storage.objects()
+    assert {key.split("/")[2] for key in objects} == {"archive", "backup"}
+    assert [key for key, body in objects.items() if not body.startswith(b"Salted__")] == []
+
+
+def test_who_has_another_certificate_of_the_same_authority_reads_nothing(job, saved):
+    certificate, key = job.at("/run/secrets/tls/tls.crt"), job.at("/run/secrets/tls/tls.key")
+    kept = certificate.read_text(), key.read_text()
+    other = job.volumes.content("Secret", "cache-tls")
+    certificate.chmod(0o600)
+    key.chmod(0o600)
+    try:
+        certificate.write_text(other["tls.crt"])
+        key.write_text(other["tls.key"])
+        refused = pgbackrest(job, "check")
+    finally:
+        certificate.write_text(kept[0])
+        key.write_text(kept[1])
+    assert refused.returncode != 0
+    assert pgbackrest(job, "check").returncode == 0
+
+
+@pytest.mark.usefixtures("saved")
+def test_while_the_bucket_is_silent_the_database_serves_and_later_nothing_is_missing(database, storage):
+    switch(database)  # and nothing is left to archive
+    before = archived(database)
+    storage.silence()
+    try:
+        with database.connect() as connection:
+            connection.execute("INSERT INTO notes SELECT 'meanwhile' FROM generate_series(1, 100)")
+        with database.admin() as connection:
+            connection.execute("SELECT pg_switch_wal()")
+        with database.connect() as connection:
+            assert connection.execute("SELECT count(*) FROM notes").fetchone()[0] >= 101
+        assert archived(database) == before
+    finally:
+        storage.speak()
+    eventually(lambda: archived(database) > before, within=PATIENCE)
+
+
+@pytest.mark.usefixtures("saved")
+def test_the_database_starts_from_what_was_restored_as_of_a_moment(database, storage):
+    with database.connect() as connection:
+        kept = connection.execute("SELECT count(*) FROM notes").fetchone()[0]
+        moment = connection.execute("SELECT clock_timestamp()::text").fetchone()[0]
+        connection.execute("INSERT INTO notes VALUES ('too late')")
+    switch(database)
+    database.down(signal.SIGINT)
+    data = database.at("/var/lib/postgresql/data/pgdata")
+    data.rename(data.with_name("lost"))
+    options = ("--stanza=modelcard", "--type=time", f"--target={moment}", "--target-action=promote")
+    done = database.run("postgres", "pgbackrest", *options, "restore")
+    assert done.returncode == 0, done.stdout + done.stderr
+    database.up()
+    with database.connect() as connection:
+        assert connection.execute("SELECT count(*) FROM notes").fetchone()[0] == kept
+    # The history of the new timeline was written before anything could be archived.
+    switch(database)
+    assert [key for key in storage.objects() if "00000002.history" in key] != []

@@ -1,0 +1,118 @@
+"""What keeps an `up` from doing harm: a plan that holds, copies of the state and the way back, approvals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pulumi
+import pytest
+from kubernetes import client
+from pulumi_kubernetes.rbac import v1 as rbac
+
+from infra.environments import deployment, state_backups
+from infra.environments.engine import DeploymentError, Engine, Operation
+from infra.environments.plan import Plan
+from infra.errors import UserError
+from infra.kube.component import object_metadata
+
+CLAIM = "kubernetes:core/v1:PersistentVolumeClaim::app-uploads"
+EDGE = {("update", "edge-nginx"), ("update", "modelcard-quota")}
+
+
+def changed(outcome) -> set[tuple[str, str]]:
+    return {(change.operation, change.name) for change in outcome.changes}
+
+
+def replicas(live) -> int:
+    apps = client.AppsV1Api(deployment.reachable(live.space))
+    return apps.read_namespaced_deployment("edge-nginx", "modelcard").spec.replicas
+
+
+def test_a_plan_is_done_as_it_was_made_or_not_at_all_and_there_is_a_way_back(live, tmp_path):
+    live.clean = False
+    live.configure(edge={"replicas": 3})
+    file = tmp_path / "plan.json"
+    deployment.plan(live.space, live.told.append).write(file)
+    plan = Plan.read(file)
+    assert {(step["operation"], step["name"]) for step in plan.steps} == EDGE
+
+    live.configure(edge={"replicas": 4})
+    with pytest.raises(UserError, match=r"^local: the code or the stack file is not what the plan was made of"):
+        deployment.up(live.space, live.told.append, plan)
+    assert replicas(live) == 2
+
+    live.configure(edge={"replicas": 3})
+    assert changed(deployment.up(live.space, live.told.append, plan)) == EDGE
+    assert replicas(live) == 3
+    with pytest.raises(UserError, match=r"^local: the stack was changed after the plan was made"):
+        deployment.up(live.space, live.told.append, plan)
+
+    # The state is lost, with Pulumi's own copy of it. What is left is from before that `up`.
+    state = live.space.state_file
+    assert state is not None
+    state.write_text("{")
+    state.with_name(f"{state.name}.bak").write_text("{")
+    copy = state_backups.present(live.space)[-1]
+    assert changed(state_backups.restore(live.space, copy.name, live.told.append)) == EDGE
+    assert state.with_name(f"{state.name}.damaged").read_text() == "{"
+    assert changed(live.up()) == EDGE
+    assert replicas(live) == 2
+
+
+def test_looking_for_drift_changes_neither_cluster_nor_state(live):
+    autoscaling = client.AutoscalingV2Api(deployment.reachable(live.space))
+    name = "modelcard-generator-hpa"
+    autoscaling.patch_namespaced_horizontal_pod_autoscaler(name, "modelcard", {"spec": {"maxReplicas": 7}})
+    before = live.space.exported()
+    assert changed(live.run(Operation.DRIFT)) == {("update", name)}
+    assert live.space.exported() == before
+    found = autoscaling.read_namespaced_horizontal_pod_autoscaler(name, "modelcard").spec.max_replicas
+    assert found == 7
+    live.run(Operation.REFRESH)
+    live.up()
+
+
+def test_protected_data_is_not_lost_without_an_approval(live):
+    """`foreseen` says so before the engine is asked: nothing is deployed here."""
+    live.clean = False
+    approval = {
+        "resource": CLAIM,
+        "operation": "replace",
+        "approver": "alice",
+        "reason": "The uploads were moved to another volume on Tuesday.",
+        "expires": (datetime.now(UTC).date() + timedelta(days=7)).isoformat(),
+    }
+    lost = {"protect_data": True, "app": {"uploads": {"access_mode": "ReadWriteOnce"}}}
+    live.configure(**lost)
+    with pytest.raises(UserError, match=rf"^Pulumi\.local\.yaml: {CLAIM} would be replaced \(spec\.accessModes"):
+        deployment.up(live.space, live.told.append)
+    live.configure(**lost, approvals=[approval])
+    # Approved, it is the API server that refuses, until somebody has deleted the old one by hand.
+    with pytest.raises(DeploymentError, match="app-uploads: Preview failed"):
+        deployment.plan(live.space, live.told.append)
+    live.configure()
+
+
+def test_what_the_state_protects_is_given_up_once_it_is_unprotected(live):
+    """What approvals rest on, with a small stack: the engine refuses, `state unprotect` is what it wants."""
+
+    def keeping() -> None:
+        options = pulumi.ResourceOptions(protect=True)
+        rule = rbac.PolicyRuleArgs(api_groups=[""], resources=["nodes"], verbs=["list"])
+        rbac.ClusterRole("kept", metadata=object_metadata("kept", "kept"), rules=[rule], opts=options)
+
+    space = live.space.__class__(
+        stack="kept", root=live.space.root, project=live.space.project, environment=live.space.environment
+    )
+    space.stack_file.write_text("config: {}\n")
+    engine = Engine(space, program=keeping)
+    engine.run(Operation.UP, live.told.append)
+    gone = Engine(space, program=lambda: None)
+    with pytest.raises(DeploymentError, match="protected"):
+        gone.run(Operation.PREVIEW, live.told.append)
+    state = space.exported()
+    assert state is not None
+    (urn,) = (each["urn"] for each in state["resources"] if each.get("protect"))
+    space.pulumi("state", "unprotect", urn, "--yes")
+    assert changed(gone.run(Operation.UP, live.told.append)) == {("delete", "kept")}
+    space.pulumi("stack", "rm", "--yes")
