@@ -1,8 +1,8 @@
 """The images of this repository, built from their Dockerfiles and taken to where the cluster finds them.
 
 How, the caller says: `E2E_BUILD` and `E2E_LOAD` are commands with `{image}`, `{file}` and `{context}` in them. By
-default docker builds, and kind is given the image; `E2E_LOAD='docker push {image}'` is for a cluster with a registry. An empty
-`E2E_BUILD` says that all of them are there already.
+default docker builds, and kind is given the image; `E2E_LOAD='docker push {image}'` is for a cluster with a registry.
+An empty `E2E_BUILD` says that all of them are there already.
 """
 
 from __future__ import annotations
