@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
+import httpx
 import pytest
 
+from infra.components import app
 from infra.environments.progress import Progress
 from infra.environments.workspace import ROOT
 from tests.e2e import images
+from tests.e2e.entrance import NAME, PORT, close_entrance, open_entrance
 from tests.e2e.evidence import collect
 from tests.e2e.stack import Stack
 
@@ -46,6 +48,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
             stack.down()
 
 
-@pytest.fixture
-def evidence() -> Path:
-    return EVIDENCE
+@pytest.fixture(scope="session")
+def user(stack: Stack) -> Iterator[httpx.Client]:
+    """Somebody with an account, who comes by loopback."""
+    space = stack.namespaces["application"]
+    accounts = ("python", "-m", "modelcard_generator.database.accounts")
+    operate = ("-n", space, "exec", f"deployment/{app.WORKLOAD.name}", "--", *accounts)
+    stack.kubectl(*operate, "create", "alice")
+    token = stack.kubectl(*operate, "token", "alice").strip()
+    open_entrance(stack)
+    with stack.forwarded(stack.settings.edge.ingress_namespace, f"deployment/{NAME}", PORT) as port:
+        headers = {"Authorization": f"Bearer {token}", "Host": stack.settings.edge.host}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+            yield client
+    close_entrance(stack)
