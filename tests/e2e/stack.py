@@ -20,6 +20,7 @@ from infra.environments.workspace import ROOT, Workspace, bare_project, workspac
 from infra.kube.identity import namespace_names
 from infra.parts.ground import USER
 from infra.settings import PROJECT, Settings
+from infra.settings_reading import merge
 from tests.app.servers import eventually, free_port
 from tests.e2e.images import STORAGE
 
@@ -62,7 +63,7 @@ class Stack:
         document = yaml.safe_load(file.read_text()) if file.exists() else {}
         own = {f"{PROJECT}:{key}" for key in ("secrets", "rotation")}
         kept = {key: value for key, value in (document.get("config") or {}).items() if key in own}
-        values = {**SETTINGS, "backup": self._backup(), **overrides}
+        values = merge({**SETTINGS, "backup": self._backup()}, overrides)
         document["config"] = kept | {f"{PROJECT}:{key}": value for key, value in values.items()}
         file.write_text(yaml.safe_dump(document))
 
