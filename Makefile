@@ -27,7 +27,7 @@ test: .venv/installed .tools/judges/installed tools ## Every test but e2e
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/e2e tests
 
 e2e: .venv/installed tools ## Deploy a stack onto the cluster of KUBECONFIG, use it and break it; takes 25 minutes
-	@$(BIN)/python -m pytest -v -p no:randomly tests/e2e
+	@$(BIN)/python -m pytest -v -s -p no:randomly --timeout=1800 tests/e2e
 
 test-fast: .venv/installed ## What needs Python only
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)

@@ -35,6 +35,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
     stack = Stack(tmp_path_factory.mktemp("e2e"), say)
     stack.configure()
     images.provide(stack.settings, say)
+    stack.clear()
     try:
         stack.up()
         yield stack

@@ -22,6 +22,7 @@ from infra.parts.ground import USER
 from infra.settings import PROJECT, Settings
 from infra.settings_reading import merge
 from tests.app.servers import eventually, free_port
+from tests.e2e.absent import finishing
 from tests.e2e.images import STORAGE
 
 STACK = "e2e"
@@ -74,7 +75,13 @@ class Stack:
             self._start_storage()
             Engine(self.space).select()
             secrets.initialise(self.space, self.settings)
-        return deployment.up(self.space, self.say)
+        with finishing(self):
+            return deployment.up(self.space, self.say)
+
+    def clear(self) -> None:
+        """Removes what a run that was killed has left: nobody knows its state any more."""
+        left = (*self.namespaces.values(), STORAGE_NAMESPACE)
+        self.kubectl("delete", "namespace", *left, "--ignore-not-found", f"--timeout={READY}s", within=READY + 10)
 
     def down(self) -> None:
         """Removes it, whatever there is of it."""
@@ -177,6 +184,8 @@ def _storage(pair: dict[str, str]) -> dict[str, Any]:
         "name": "storage",
         "image": STORAGE,
         "ports": [{"containerPort": 8443}],
+        # Else the first part of another name than localhost is taken for a bucket's.
+        "env": [{"name": "MOTO_S3_CUSTOM_ENDPOINTS", "value": f"https://{STORAGE_NAME}:8443"}],
         "volumeMounts": [{"name": "tls", "mountPath": "/tls"}],
         "readinessProbe": {"tcpSocket": {"port": 8443}},
     }

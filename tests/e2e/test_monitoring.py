@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,8 +10,8 @@ import httpx
 import pytest
 
 from infra.components import prometheus
-from infra.environments.deployment import SIMULATED
 from tests.app.servers import eventually
+from tests.e2e.absent import simulated_pods
 from tests.e2e.stack import Stack
 
 Ask = Callable[..., Any]
@@ -38,14 +37,6 @@ def ask(stack: Stack) -> Iterator[Ask]:
             return answer.json()["data"]
 
         yield asked
-
-
-def simulated_pods(stack: Stack) -> set[str]:
-    """Pods that no process stands behind, since their image cannot be had."""
-    nodes = json.loads(stack.kubectl("get", "nodes", "-o", "json"))["items"]
-    simulated = {each["metadata"]["name"] for each in nodes if SIMULATED in each["metadata"].get("annotations", {})}
-    pods = [pod for space in stack.namespaces.values() for pod in stack.get("pods", space)]
-    return {pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") in simulated}
 
 
 def test_every_target_is_up(stack: Stack, ask: Ask) -> None:
