@@ -81,6 +81,10 @@ class Stack:
     def clear(self) -> None:
         """Removes what a run that was killed has left: nobody knows its state any more."""
         left = (*self.namespaces.values(), STORAGE_NAMESPACE)
+        for each in json.loads(self.kubectl("get", "apiservices", "-o", "json"))["items"]:
+            if each["spec"].get("service", {}).get("namespace") in left:
+                # An API that nobody answers keeps every namespace from ending.
+                self.kubectl("delete", "apiservice", each["metadata"]["name"])
         self.kubectl("delete", "namespace", *left, "--ignore-not-found", f"--timeout={READY}s", within=READY + 10)
 
     def down(self) -> None:
