@@ -5,7 +5,7 @@ BIN := .venv/bin
 FAST := tests/unit tests/contract tests/policy tests/preview tests/ci tests/rules tests/dashboards tests/tools \
 	tests/runbooks/test_pages.py
 
-.PHONY: up down status preview app test test-fast drill gameday scaling mutation runbooks lint tools lock generated benchmark \
+.PHONY: up down status preview app test test-fast e2e drill gameday scaling mutation runbooks lint tools lock generated benchmark \
 	judges policies clean
 
 up: .venv/installed tools ## Deploy STACK (default: local, on an embedded control plane)
@@ -24,7 +24,10 @@ app: .venv/installed ## Serve the application on loopback, against a PostgreSQL 
 	@$(BIN)/python -m tests.app.playground
 
 test: .venv/installed .tools/judges/installed tools ## Every test but e2e
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) tests
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/e2e tests
+
+e2e: .venv/installed tools ## Deploy a stack onto the cluster of KUBECONFIG, use it and break it; takes 25 minutes
+	@$(BIN)/python -m pytest -v -s -p no:randomly --timeout=1800 tests/e2e
 
 test-fast: .venv/installed ## What needs Python only
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(FAST)
@@ -80,6 +83,7 @@ lock: ## Compile requirements/*.txt from pyproject.toml
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt pyproject.toml -o requirements/runtime.txt
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt --group app -o requirements/app.txt
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt --group ops -o requirements/ops.txt
+	@build/lock/bin/uv pip compile --quiet $(LOCK) --constraints requirements/dev.txt --group e2e -o requirements/e2e.txt
 	@build/lock/bin/uv pip compile --quiet $(LOCK) --group judges -o requirements/judges.txt
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --no-header
 

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.alerts import firing, leading_to
-from dashboards.panels import BLUE, PROMETHEUS, RED, SOURCE, Panel, state
+from dashboards.panels import BLUE, ORANGE, PROMETHEUS, RED, SOURCE, Panel, state
 from infra.monitoring.checks import RUNBOOKS
 
 WIDTH = 24  # columns of Grafana's grid
@@ -24,6 +24,8 @@ DEPLOYMENTS = (
     "max by (namespace, deployment) (changes(kube_deployment_status_observed_generation[$__rate_interval])) > 0"
     " unless max by (namespace, deployment) (changes(kube_deployment_spec_replicas[$__rate_interval])) > 0"
 )
+# One range for each, whatever becomes of it: its state is a label, too.
+INCIDENTS = "max by (incident, severity, title) (incidents_open_info)"
 VERSIONS = (
     "max by (version) (modelcard_build_info)"
     " unless on (version) max by (version) (modelcard_build_info offset $__rate_interval)"
@@ -169,6 +171,15 @@ def _annotations(page: Page) -> list[Builder[dashboard.AnnotationQuery]]:
                 expr=f"max by (alertname, severity, priority) ({alerts})",
                 title="{{alertname}}",
                 detail="{{severity}}, {{priority}}",
+            )
+        ),
+        _Ready(
+            _Annotation(
+                name="Incidents",
+                color=ORANGE,
+                expr=INCIDENTS,
+                title="{{incident}} ({{severity}})",
+                detail="{{title}}",
             )
         ),
     ]

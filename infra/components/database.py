@@ -118,6 +118,9 @@ class Database(Component):
         self.stateful_set(
             WORKLOAD,
             Pod(
+                # pgBackRest's archiver outlives its command. PostgreSQL as the first process would adopt it, and take
+                # its failure for a crash of its own: docs/decisions/0018.
+                shared_processes=True,
                 before=[
                     Container(
                         name="bootstrap",

@@ -213,7 +213,7 @@ class Component(pulumi.ComponentResource):
             metadata=self.metadata(workload.name, {BACKS_UP: ", ".join(backs_up)} if backs_up else None),
             spec=batch.CronJobSpecArgs(
                 schedule=schedule,
-                time_zone="Etc/UTC",
+                time_zone="UTC",  # the one that a program without a database of time zones knows, too
                 concurrency_policy="Forbid",
                 starting_deadline_seconds=STARTING_DEADLINE,
                 successful_jobs_history_limit=3,

@@ -127,7 +127,8 @@ class Pod:
 
     `calls_api` gives it a token of its account's; `on_every_node` lets it run on tainted nodes too. A job runs `once`.
     `near` is whose node it must share, for a volume that only one node can have; `role` is the ARN of its account's.
-    `groups` are more groups whose files it may read.
+    `groups` are more groups whose files it may read. `shared_processes` has the pod adopt the orphans of its
+    containers, where a container's first process would take them for its own children.
     """
 
     main: Container
@@ -140,6 +141,7 @@ class Pod:
     near: Workload | None = None
     role: str | None = None
     groups: Sequence[int] = ()
+    shared_processes: bool = False
 
     @property
     def containers(self) -> list[Container]:
@@ -206,6 +208,7 @@ def pod_template(
             service_account_name=account,
             automount_service_account_token=pod.calls_api,
             enable_service_links=False,
+            share_process_namespace=pod.shared_processes or None,
             security_context=core.PodSecurityContextArgs(
                 run_as_non_root=True,
                 run_as_user=USER,

@@ -10,8 +10,9 @@ from infra import cloud
 from infra.components import backup, backup_exporter, database, prometheus
 from infra.components.backup import Backup, BackupArgs
 from infra.components.backup_exporter import BackupExporter, BackupExporterArgs
-from infra.components.backup_storage import BackupStorage, BackupStorageArgs, role_arn
+from infra.components.backup_storage import BackupStorage, BackupStorageArgs
 from infra.kube.bucket import ROLES, Bucket, Keys, Role
+from infra.kube.bucket_rights import role_arn
 from infra.kube.component import Component
 from infra.kube.identity import Workload, namespace_names
 from infra.parts.ground import Ground, secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +25,7 @@ EXPOSED = Control(
 NETWORK_POLICY = "kubernetes:networking.k8s.io/v1:NetworkPolicy"
 NAMESPACE = "kubernetes:core/v1:Namespace"
 SERVICE = "kubernetes:core/v1:Service"
+CONFIG_MAP = "kubernetes:core/v1:ConfigMap"
 INGRESS = "kubernetes:networking.k8s.io/v1:Ingress"
 API_SERVICE = "kubernetes:apiregistration.k8s.io/v1:APIService"
 BUDGET = "kubernetes:policy/v1:PodDisruptionBudget"
@@ -44,6 +46,8 @@ PRIVATE = tuple(
 INTERNET_PORTS = frozenset({443, 25, 465, 587, 2525})
 API_PORTS = frozenset({443, 6443})
 KUBELET_PORT = 10250
+# As pgBackRest is told of it, and as everything else is.
+STORAGE_PORT = re.compile(r"(?m)^(?:repo\d+-storage-port=|\w+_ENDPOINT=https://[^/]+:)(\d+)/?$")
 DNS = ("kube-system", "k8s-app", "kube-dns", 53)
 
 
@@ -270,7 +274,26 @@ def _calls_outside(stack: Stack, client: Pods, ports: set[object], peer: Node) -
         return ports <= INTERNET_PORTS
     if ports == {KUBELET_PORT}:
         return _measures_nodes(stack, client)
-    return ports <= API_PORTS and client.spec.at("automountServiceAccountToken").value is True
+    if ports <= API_PORTS and client.spec.at("automountServiceAccountToken").value is True:
+        return True
+    return ports <= _storage_ports(stack, client)
+
+
+def _storage_ports(stack: Stack, client: Pods) -> set[object]:
+    """Ports of the S3-compatible storage that the pods' environment or ConfigMaps name."""
+    mounted = {volume.at("configMap", "name").value for volume in client.spec.at("volumes").elements()}
+    texts = [
+        text
+        for each in stack.of(CONFIG_MAP)
+        if namespace_of(each) == client.namespace and each.at("metadata", "name").value in mounted
+        for text in (each.at("data").value or {}).values()
+    ]
+    addresses = [
+        f"{variable.at('name').value}={variable.at('value').value}"
+        for container in client.spec.at("containers").elements()
+        for variable in container.at("env").elements()
+    ]
+    return {int(port) for text in (*texts, *addresses) for port in STORAGE_PORT.findall(text)}
 
 
 def _public(block: Node) -> bool:

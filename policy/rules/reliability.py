@@ -183,7 +183,7 @@ def deliberate_schedule(job: Resource) -> Iterator[Violation]:
             "is not set, so a missed run may be lost unseen; say how late it may be",
         )
     if not spec.at("timeZone").value:
-        yield spec.at("timeZone").path, "is left to the cluster's clock; set it to Etc/UTC"
+        yield spec.at("timeZone").path, "is left to the cluster's clock; set it to UTC"
     if spec.at("suspend").value:
         yield spec.at("suspend").path, "stops the job for good; remove it, or the job"
 

@@ -38,7 +38,7 @@ class Storage:
         self.url = f"https://localhost:{self.port}"
         program = [sys.executable, "-m", "infra.environments.local.moto_server"]
         with (folder / "log").open("wb") as log:
-            command = [*program, str(self.port), str(folder / "tls.crt"), str(folder / "tls.key")]
+            command = [*program, "127.0.0.1", str(self.port), str(folder / "tls.crt"), str(folder / "tls.key")]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             eventually(lambda: self.client().create_bucket(Bucket=BUCKET), within=240)

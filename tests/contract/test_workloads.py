@@ -94,7 +94,7 @@ def test_no_container_writes_to_its_image(containers):
 
 def test_the_pod_is_a_guest_of_the_node(workload):
     pod = pod_of(workload)
-    assert [key for key in ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace") if pod.get(key)] == []
+    assert [key for key in ("hostNetwork", "hostPID", "hostIPC") if pod.get(key)] == []
     if workload["kind"] != "DaemonSet":
         assert [volume for volume in pod["volumes"] if "hostPath" in volume] == []
     assert [port for each in pod["containers"] for port in each.get("ports", []) if "hostPort" in port] == []

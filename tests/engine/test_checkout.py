@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from infra.environments.local import processes
+from infra.environments.local.cloud import LocalCloud
 from infra.environments.workspace import ROOT
 
 Mcenv = Callable[..., subprocess.CompletedProcess[str]]
@@ -30,6 +31,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / ".tools").symlink_to(ROOT / ".tools")
     yield folder
     processes.kill(folder / ".local" / "cluster" / "clusters" / "local" / "bin")
+    LocalCloud(folder / ".local" / "cluster" / "cloud").stop()
 
 
 @pytest.fixture(scope="module")

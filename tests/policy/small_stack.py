@@ -305,7 +305,7 @@ CLUSTER = (
         annotations={"modelcard/backs-up": "database, uploads"},
         spec={
             "schedule": "17 1 * * *",
-            "timeZone": "Etc/UTC",
+            "timeZone": "UTC",
             "concurrencyPolicy": "Forbid",
             "startingDeadlineSeconds": 1800,
             "jobTemplate": {

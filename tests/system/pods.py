@@ -6,8 +6,11 @@ import os
 import re
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from infra.environments.recording import SECRET, SIGNATURE, Recording
 from infra.environments.workspace import ROOT
@@ -31,10 +34,14 @@ class Process:
         )
 
     def kill(self) -> None:
-        """SIGKILL, if it runs."""
+        """SIGKILL to it and what it has started, if it runs."""
         if self.process is not None and self.process.poll() is None:
+            children = psutil.Process(self.process.pid).children(recursive=True)
             self.process.kill()
             self.process.wait()
+            for child in children:
+                with suppress(psutil.NoSuchProcess):
+                    child.kill()
 
     def check(self) -> None:
         """Raises with the end of the log if it has ended by itself."""

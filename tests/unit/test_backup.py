@@ -36,7 +36,7 @@ def test_there_is_a_job_for_each_command(each_platform):
 def test_it_never_runs_twice_at_once_nor_for_ever_nor_again_by_itself(each_platform, name):
     spec = cron(each_platform, name)
     job = spec["jobTemplate"]["spec"]
-    assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "Etc/UTC")
+    assert (spec["concurrencyPolicy"], spec["timeZone"]) == ("Forbid", "UTC")
     assert job["activeDeadlineSeconds"] > 0
     assert (job["backoffLimit"], pod_of(spec["jobTemplate"])["restartPolicy"]) == (2, "Never")
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infra.components.backup_storage import RIGHTS
+from infra.kube.bucket_rights import RIGHTS
 from tests.conftest import STACKS, platform_of
 
 BUCKET = "arn:aws:s3:::modelcard-backups"

@@ -5,7 +5,7 @@ import pytest
 from infra.components.database import PG_HBA, PG_IDENT, postgresql_conf
 from infra.environments.recording import record_platform
 from infra.quantities import Memory
-from tests.conftest import container_of, directives, peers, platform_of, pod_of, settings_of
+from tests.conftest import container_of, directives, everything_that_runs, peers, platform_of, pod_of, settings_of
 
 
 @pytest.mark.parametrize(
@@ -146,3 +146,8 @@ def test_only_the_application_its_exporter_the_responder_and_its_backups_reach_i
     observability = {f"modelcard-observability/{name}" for name in ("postgres-exporter", "incident-responder")}
     clients = {"modelcard-generator", "backup-run", "backup-drill", *observability}
     assert peers(platform.one("v1:NetworkPolicy", "database-postgres")) == clients
+
+
+def test_the_pod_adopts_orphans_for_postgresql_and_no_other_pod_shares_its_processes(each_platform):
+    pods = {name: pod_of(each) for name, each in everything_that_runs(each_platform).items()}
+    assert [name for name, pod in pods.items() if pod.get("shareProcessNamespace")] == ["database-postgres"]

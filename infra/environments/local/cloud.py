@@ -75,7 +75,7 @@ class LocalCloud:
         program = [sys.executable, "-m", "infra.environments.local.moto_server"]
         with (self.folder / "log").open("wb") as log:
             subprocess.Popen(
-                [*program, str(port), str(self._certificate), str(self._key)],
+                [*program, "127.0.0.1", str(port), str(self._certificate), str(self._key)],
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -1,4 +1,4 @@
-"""moto's server by TLS, as a program: `python -m infra.environments.local.moto_server PORT CERTIFICATE KEY`."""
+"""moto's server by TLS, as a program: `python -m infra.environments.local.moto_server ADDRESS PORT CERTIFICATE KEY`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Handler(MotoRequestHandler):
             self.connection.unwrap()
 
 
-def serve(port: int, certificate: str, key: str) -> None:
+def serve(address: str, port: int, certificate: str, key: str) -> None:
     """Until it is killed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     application = DomainDispatcherApplication(create_backend_app)
-    server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Handler, ssl_context=context)
+    server = make_server(address, port, application, threaded=True, request_handler=Handler, ssl_context=context)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), *sys.argv[2:])
+    serve(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

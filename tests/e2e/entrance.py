@@ -1,0 +1,126 @@
+"""The way in: an nginx where the ingress controller would be, and a steady load through it.
+
+`kubectl port-forward` leads to one pod, so it must lead to one that stays when those behind it are replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from infra.components import edge
+from tests.e2e.stack import READY, Stack
+
+NAME = "e2e-entrance"
+PORT = 8080
+CONFIG = """\
+pid /tmp/nginx.pid;
+daemon off;
+events {{}}
+http {{
+  client_body_temp_path /tmp/body;
+  proxy_temp_path /tmp/proxy;
+  fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi;
+  scgi_temp_path /tmp/scgi;
+  access_log off;
+  client_max_body_size 100m;
+  upstream edge {{ server {backend}; }}
+  server {{
+    listen {port};
+    location / {{
+      proxy_pass http://edge;
+      proxy_set_header Host $http_host;
+    }}
+  }}
+}}
+"""
+
+
+def open_entrance(stack: Stack) -> None:
+    """Returns when it is ready."""
+    settings = stack.settings
+    space = settings.edge.ingress_namespace
+    backend = f"{edge.WORKLOAD.name}.{stack.namespaces['application']}.svc:{edge.PORT}"
+    metadata = {"name": NAME, "namespace": space}
+    container = {
+        "name": "nginx",
+        "image": str(settings.edge.image),
+        "command": ["nginx", "-e", "stderr", "-c", "/config/nginx.conf"],
+        "volumeMounts": [{"name": "config", "mountPath": "/config"}, {"name": "tmp", "mountPath": "/tmp"}],
+        "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 1},
+        "securityContext": {"runAsUser": 10001, "runAsNonRoot": True},
+    }
+    volumes = [{"name": "config", "configMap": {"name": NAME}}, {"name": "tmp", "emptyDir": {}}]
+    template = {"metadata": {"labels": {"app": NAME}}, "spec": {"containers": [container], "volumes": volumes}}
+    items: list[dict[str, Any]] = [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": space}},
+        {
+            "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata,
+            "data": {"nginx.conf": CONFIG.format(backend=backend, port=PORT)},
+        },
+        {
+            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata,
+            "spec": {"selector": {"matchLabels": {"app": NAME}}, "template": template},
+        },
+    ]  # fmt: skip
+    stack.kubectl(
+        "apply", "--server-side", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    )
+    stack.kubectl("-n", space, "rollout", "status", f"deployment/{NAME}", f"--timeout={READY}s", within=READY + 10)
+
+
+def close_entrance(stack: Stack) -> None:
+    """Removes it; its namespace may be somebody else's."""
+    space = stack.settings.edge.ingress_namespace
+    stack.kubectl("-n", space, "delete", f"deployment/{NAME}", f"configmap/{NAME}", "--ignore-not-found")
+
+
+class Load:
+    """What was asked at a steady rate, and what was not answered as it should be."""
+
+    def __init__(self, user: httpx.Client, rate: float) -> None:
+        self.user, self.rate = user, rate
+        self.sent = 0
+        self.failed: list[str] = []
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        """Until `end`; a late answer does not delay the next question."""
+        with ThreadPoolExecutor(32) as pool:
+            began = time.monotonic()
+            while not self._ended.wait(max(0.0, began + self.sent / self.rate - time.monotonic())):
+                self.sent += 1
+                pool.submit(self._ask)
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def _ask(self) -> None:
+        try:
+            answer = self.user.get("/cards", params={"limit": 1})
+        except httpx.HTTPError as error:
+            self.failed.append(repr(error))
+        else:
+            if answer.status_code != 200:
+                self.failed.append(f"{answer.status_code} {answer.text[:200]}")
+
+
+@contextmanager
+def under_load(user: httpx.Client, rate: float = 50) -> Iterator[Load]:
+    """Requests a second as long as it lasts."""
+    load = Load(user, rate)
+    thread = threading.Thread(target=load.run)
+    thread.start()
+    try:
+        yield load
+    finally:
+        load.end()
+        thread.join()
