@@ -26,6 +26,7 @@ from infra.settings import PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = "local"
+GENERATED = frozenset({f"{PROJECT}:secrets", f"{PROJECT}:rotation"})  # what `mcenv secrets` writes into a stack file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +162,7 @@ def _copy_project(root: Path, project: Path) -> None:
     target = project / f"Pulumi.{LOCAL}.yaml"
     kept = yaml.safe_load(target.read_text()) if target.exists() else {}
     config = kept.get("config") or {}
-    own = {key: config[key] for key in (f"{PROJECT}:secrets", f"{PROJECT}:rotation") if key in config}
+    own = {key: value for key, value in config.items() if key in GENERATED}
     merged = {**source, "config": {**(source.get("config") or {}), **own}}
     if "encryptionsalt" in kept:
         merged["encryptionsalt"] = kept["encryptionsalt"]

@@ -12,18 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infra.environments import deployment, secrets
 from infra.environments.engine import Engine, Operation, Outcome, Progress
 from infra.environments.workspace import ROOT, Workspace, bare_project, workspace
 from infra.kube.identity import namespace_names
 from infra.parts.ground import USER
-from infra.settings import PROJECT, Settings
+from infra.settings import Settings
 from infra.settings_reading import merge
 from tests.app.servers import eventually, free_port
 from tests.e2e.absent import finishing
 from tests.e2e.images import STORAGE
+from tests.stack_file import configure
 
 STACK = "e2e"
 NAMESPACE = "modelcard-e2e"
@@ -60,13 +59,7 @@ class Stack:
 
     def configure(self, **overrides: Any) -> None:
         """Writes the stack file: what was generated stays, everything else is as declared here."""
-        file = self.space.stack_file
-        document = yaml.safe_load(file.read_text()) if file.exists() else {}
-        own = {f"{PROJECT}:{key}" for key in ("secrets", "rotation")}
-        kept = {key: value for key, value in (document.get("config") or {}).items() if key in own}
-        values = merge({**SETTINGS, "backup": self._backup()}, overrides)
-        document["config"] = kept | {f"{PROJECT}:{key}": value for key, value in values.items()}
-        file.write_text(yaml.safe_dump(document))
+        configure(self.space.stack_file, merge({**SETTINGS, "backup": self._backup()}, overrides))
 
     def up(self, **overrides: Any) -> Outcome:
         """Deploys it, with its storage and secrets the first time."""

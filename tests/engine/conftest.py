@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from infra.environments import deployment
 from infra.environments.engine import Engine, Operation, Outcome
 from infra.environments.local.cluster import LocalCluster
-from infra.environments.workspace import ROOT, Workspace, local_workspace
-from infra.settings import PROJECT
+from infra.environments.workspace import LOCAL, ROOT, Workspace, local_workspace
+from tests.stack_file import configure
 
 
 class LiveStack:
@@ -34,11 +33,7 @@ class LiveStack:
 
     def configure(self, **settings: Any) -> None:
         """Writes the stack file: what was generated stays, everything else is the default or given here."""
-        document = yaml.safe_load(self.space.stack_file.read_text())
-        kept = {f"{PROJECT}:{key}" for key in ("environment", "secrets", "rotation")}
-        config = {key: value for key, value in document["config"].items() if key in kept}
-        document["config"] = config | {f"{PROJECT}:{key}": value for key, value in settings.items()}
-        self.space.stack_file.write_text(yaml.safe_dump(document))
+        configure(self.space.stack_file, {"environment": LOCAL, **settings})
 
     def up(self, **settings: Any) -> Outcome:
         self.configure(**settings)

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from infra.environments.workspace import LOCAL, Workspace, bare_project, workspace, write_whole
+from infra.environments.workspace import GENERATED, LOCAL, Workspace, bare_project, workspace, write_whole
 from infra.errors import UserError
 from infra.kube.identity import Space, namespace_names
 from infra.settings import PROJECT, Environment, Settings
@@ -109,14 +109,11 @@ def write(origin: Origin, name: str, kept: Mapping[str, Any]) -> Workspace:
     space.project.mkdir(parents=True, exist_ok=True)
     bare_project(space.root, space.project)
     document = {"config": _config(origin, name), **_provider(origin)}
-    own = {key: value for key, value in (kept.get("config") or {}).items() if key in _KEPT}
+    own = {key: value for key, value in (kept.get("config") or {}).items() if key in GENERATED}
     document["config"] |= own
     document |= {key: value for key, value in kept.items() if key in {"encryptionsalt", "encryptedkey"}}
     write_whole(space.stack_file, yaml.safe_dump(document))
     return space
-
-
-_KEPT = frozenset({f"{PROJECT}:secrets", f"{PROJECT}:rotation"})
 
 
 def _provider(origin: Origin) -> dict[str, Any]:
