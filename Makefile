@@ -26,7 +26,7 @@ app: .venv/installed ## Serve the application on loopback, against a PostgreSQL 
 test: .venv/installed .tools/judges/installed tools ## Every test but e2e
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --ignore=tests/e2e tests
 
-e2e: .venv/installed tools ## Deploy a stack onto the cluster of KUBECONFIG, use it and break it; takes 25 minutes
+e2e: .venv/installed tools ## Deploy a stack onto the cluster of KUBECONFIG, use it and break it
 	@$(BIN)/python -m pytest -v -s -p no:randomly --timeout=1800 tests/e2e
 
 test-fast: .venv/installed ## What needs Python only

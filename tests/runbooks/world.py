@@ -114,8 +114,8 @@ class World(Surroundings):
 
     def knows_everything(self) -> bool:
         """Prometheus has asked everything, evaluated its rules since, and can tell the autoscaler. Raises otherwise."""
-        told = self.kubectl("get", "--raw", CUSTOM_METRICS)
-        return self.all_targets_up() and bool(self.ask('ALERTS{alertname="Watchdog"}')) and bool(told)
+        self.kubectl("get", "--raw", CUSTOM_METRICS)
+        return self.all_targets_up() and bool(self.ask('ALERTS{alertname="Watchdog"}'))
 
     def have_job(self, namespace: str, name: str) -> None:
         """A Job of this name, as an alert would speak of; its pod is simulated like all others."""
@@ -300,10 +300,8 @@ class World(Surroundings):
             log, environment = self.service.stdout, self.service.environment
             paths |= {app.LOGS: str(self.service.logs), app.UPLOADS: str(self.service.uploads)}
         elif key.endswith("/postgres"):
-            log, environment = (
-                self.postgres.folder / "log",
-                {"PGPORT": str(self.postgres.port), "PGDATA": str(self.postgres.data)},
-            )
+            log = self.postgres.folder / "log"
+            environment = {"PGPORT": str(self.postgres.port), "PGDATA": str(self.postgres.data)}
             data = {database.SOCKET: self.postgres.folder, database.VOLUME: self.postgres.folder}
             paths |= {place: str(path) for place, path in data.items()} | {database.DATA: str(self.postgres.data)}
             self._files(key, container, paths)
