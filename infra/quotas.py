@@ -26,14 +26,14 @@ def quota(settings: Settings, space: Space) -> Quota:
 
 
 def _pods(settings: Settings, space: Space) -> list[Pods]:
-    monitoring, logging = settings.monitoring, settings.logging
+    monitoring, logging, database = settings.monitoring, settings.logging, settings.database
     exporter = monitoring.exporters.resources
     match space:
         case "application":
             return [
                 ([settings.app.resources], settings.app.replicas.max + 1),
                 ([settings.edge.resources, exporter], settings.edge.replicas + 1),
-                ([settings.database.resources, settings.database.backup_resources], 1),
+                ([database.resources, database.backup_resources, database.rotation_resources], 1),
                 ([settings.cache.resources], 2),
                 ([settings.backup.resources], len(backup.WORKLOADS)),
             ]

@@ -124,11 +124,12 @@ class Edge(Section):
 
 
 class Database(Section):
-    """PostgreSQL. `backup_resources` are of what reads its files for a backup."""
+    """PostgreSQL. `backup_resources` are of what reads its files for a backup, `rotation_resources` of what rotates."""
 
     image: Image
     resources: Resources
     backup_resources: Resources
+    rotation_resources: Resources
     storage: Storage
     max_connections: Count
 
@@ -362,7 +363,6 @@ class Login(Section):
 class Secrets(Section):
     """Written by `mcenv secrets init|rotate`, as one encrypted value."""
 
-    database_admin_password: Secret
     database_password: Secret
     database_monitor_password: Secret
     cache_password: Secret

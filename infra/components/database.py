@@ -31,12 +31,16 @@ from infra.settings import Resources, Storage
 
 WORKLOAD = Workload(component="database", name="database-postgres")
 PORT = 5432
-DATABASE = USER_NAME = "modelcard"
+DATABASE = "modelcard"  # and the role that owns it, which nobody logs in as
 MONITOR = "monitor"
 CONFIG, SECRET, TLS = "/etc/postgresql/modelcard", "/run/secrets/postgres", "/run/secrets/tls"
 SOCKET = "/var/run/postgresql"
+ALIVE = "/tmp/rotation"  # touched every five seconds
+RECENT = f'[ -n "$(find {ALIVE} -mmin -2)" ]'
 VOLUME = "/var/lib/postgresql/data"
 DATA = f"{VOLUME}/pgdata"  # a fresh volume's root holds lost+found, which initdb refuses
+# What the scripts that make the roles are told.
+ROLES = {"SECRETS": SECRET, "SCRIPTS": CONFIG, "DATABASE": DATABASE, "MONITOR": MONITOR, "BACKUP": pgbackrest.ROLE}
 SERVER = pgbackrest.Server(data=DATA, socket=SOCKET, port=PORT)
 # Per cent of the volume. Log that cannot be archived may fill that much of it; more, and PostgreSQL would stop.
 ARCHIVE_QUEUE = 25
@@ -53,9 +57,9 @@ class DatabaseArgs:
     image: str
     resources: Resources
     backup_resources: Resources  # of what reads its files for who makes a backup
+    rotation_resources: Resources
     storage: Storage
     max_connections: int
-    admin_password: pulumi.Output[str]
     password: pulumi.Output[str]
     monitor_password: pulumi.Output[str]
     certificate: ServerCertificate
@@ -85,15 +89,15 @@ class Database(Component):
             ),
             **({pgbackrest.AUTHORITY: args.bucket.authority} if args.bucket.authority else {}),
             "passwd": PASSWD,
-            "bootstrap.sh": package_files("infra.components").joinpath("database-bootstrap.sh").read_text(),
+            **{f"{name}.sh": script(name) for name in ("bootstrap", "roles", "rotation")},
         }
         config = self.config_map("config", files)
-        passwords = {
-            "admin-password": args.admin_password,
-            "password": args.password,
-            "monitor-password": args.monitor_password,
+        # A login is one file: a rotation must not be read by halves.
+        logins = {
+            role: pulumi.Output.concat(login(role, args.rollout.rotation), " ", password)
+            for role, password in {DATABASE: args.password, MONITOR: args.monitor_password}.items()
         }
-        secret = self.secret("auth", passwords)
+        secret = self.secret("auth", logins)
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
         archive = self.secret("archive", {"secret.conf": pgbackrest.secret_conf(args.passphrase, args.bucket.keys)})
         data = self.claim("data", args.storage, access_mode="ReadWriteOnce", protect=args.protect, backup=args.backup)
@@ -112,7 +116,7 @@ class Database(Component):
             Scratch(path="/dev/shm", volume="shm", size=f"{args.resources.memory_limit.share(25)}Mi", memory=True),
             FromClaim(path=VOLUME, volume="data", claim=data.metadata.name),
         ]
-        ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={USER_NAME}")
+        ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={DATABASE}")
         archiving = pgbackrest.environment(CONFIG) | args.bucket.environment("archiver")
         self.service(WORKLOAD, ports={"postgres": PORT, "pgbackrest": pgbackrest.PORT}, headless=True)
         self.stateful_set(
@@ -127,15 +131,7 @@ class Database(Component):
                         image=args.image,
                         command=["bash", f"{CONFIG}/bootstrap.sh"],
                         resources=args.resources,
-                        environment={
-                            "PGDATA": DATA,
-                            "DATABASE": DATABASE,
-                            "MONITOR": MONITOR,
-                            "BACKUP": pgbackrest.ROLE,
-                            "STANZA": pgbackrest.STANZA,
-                            "SECRETS": SECRET,
-                            **archiving,
-                        },
+                        environment={"PGDATA": DATA, "STANZA": pgbackrest.STANZA, **ROLES, **archiving},
                         mounts=mounts,
                     )
                 ],
@@ -175,8 +171,20 @@ class Database(Component):
                         # Ready whenever it runs: that no backup can be made must not take the database away.
                         readiness=exec_probe("true", period_seconds=60),
                         liveness=port_probe("pgbackrest", period_seconds=20, timeout_seconds=5, failure_threshold=6),
-                    )
+                    ),
+                    Container(
+                        name="rotation",
+                        image=args.image,
+                        command=["bash", f"{CONFIG}/rotation.sh"],
+                        resources=args.rotation_resources,
+                        environment={"TLS": TLS, "SOCKET": SOCKET, "ALIVE": ALIVE, **ROLES},
+                        mounts=mounts,
+                        # As above: whoever has a password keeps it.
+                        readiness=exec_probe("true", period_seconds=60),
+                        liveness=exec_probe("bash", "-c", RECENT, period_seconds=60, timeout_seconds=5),
+                    ),
                 ],
+                rereads_secrets=True,
                 # A fast shutdown writes a checkpoint first.
                 grace=120,
                 role=args.bucket.roles.get("archiver"),
@@ -192,22 +200,34 @@ class Database(Component):
         self.policy(f"{WORKLOAD.name}-to-storage", args.bucket.egress(WORKLOAD))
         self.url = pulumi.Output.secret(
             pulumi.Output.concat(
-                f"postgresql://{USER_NAME}:", args.password, f"@{WORKLOAD.name}:{PORT}/{DATABASE}?sslmode=verify-full"
+                f"postgresql://{login(DATABASE, args.rollout.rotation)}:",
+                args.password,
+                f"@{WORKLOAD.name}:{PORT}/{DATABASE}?sslmode=verify-full",
             )
         )
         self.finish(url=self.url)
 
 
-# TLS only; the superuser only from inside the pod. pgBackRest's role has no password: it is who runs in this pod.
+def login(role: str, rotation: int) -> str:
+    """Which of a role's two members has the password of this rotation of the secrets: docs/decisions/0029."""
+    return f"{role}_{'ab'[rotation % 2]}"
+
+
+def script(name: str) -> str:
+    """A script of this component's."""
+    return package_files("infra.components").joinpath(f"database-{name}.sh").read_text()
+
+
+# TLS only, and for members of two roles. The superuser and pgBackRest's role have no password: they are this pod's.
 PG_HBA = f"""\
-local    postgres   {pgbackrest.ROLE:<9}                  peer map=pod
-local    all        all                        scram-sha-256
-hostssl  modelcard  modelcard  0.0.0.0/0       scram-sha-256
-hostssl  modelcard  modelcard  ::/0            scram-sha-256
-hostssl  modelcard  monitor    0.0.0.0/0       scram-sha-256
-hostssl  modelcard  monitor    ::/0            scram-sha-256
+local    all        postgres                    peer map=pod
+local    postgres   {pgbackrest.ROLE:<9}                   peer map=pod
+hostssl  modelcard  +modelcard  0.0.0.0/0       scram-sha-256
+hostssl  modelcard  +modelcard  ::/0            scram-sha-256
+hostssl  modelcard  +monitor    0.0.0.0/0       scram-sha-256
+hostssl  modelcard  +monitor    ::/0            scram-sha-256
 """
-PG_IDENT = f"pod postgres {pgbackrest.ROLE}\n"
+PG_IDENT = f"pod postgres postgres\npod postgres {pgbackrest.ROLE}\n"
 # initdb and psql look their user up by name, and no image knows the pod's.
 PASSWD = f"postgres:x:{USER}:{USER}::{VOLUME}:/bin/sh\n"
 

@@ -20,11 +20,12 @@ CONNECT_TIMEOUT = 5  # seconds: shorter than a scrape, so that a server that han
 
 @dataclass(frozen=True, kw_only=True)
 class PostgresExporterArgs:
-    """`address` is the server's `host:port`; the password is that of its role for monitoring."""
+    """`address` is the server's `host:port`; `user` and `password` are of a login that may monitor."""
 
     spaces: Spaces
     serving: Serving
     address: str
+    user: str
     password: pulumi.Output[str]
 
 
@@ -48,7 +49,7 @@ class PostgresExporter(Exporter):
             ],
             environment={
                 "DATA_SOURCE_URI": f"{args.address}/{database.DATABASE}?{verified}",
-                "DATA_SOURCE_USER": database.MONITOR,
+                "DATA_SOURCE_USER": args.user,
                 "DATA_SOURCE_PASS_FILE": f"{LOGIN}/password",
             },
             mounts=[FromSecret(path=LOGIN, secret=login.metadata.name, volume="login")],

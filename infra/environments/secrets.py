@@ -94,7 +94,7 @@ def initialise(workspace: Workspace, settings: Settings) -> None:
 def rotate(workspace: Workspace, settings: Settings, *, authority: bool) -> int:
     """Replaces passwords and certificates, with `authority` also their issuer; returns the number of this rotation.
 
-    The next `up` replaces the pods, and PostgreSQL sets its roles' new passwords as it starts.
+    The next `up` replaces the pods, and PostgreSQL is told while it runs: docs/decisions/0029.
     """
     config = workspace.config()
     if KEY not in config:

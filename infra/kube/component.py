@@ -259,7 +259,7 @@ class Component(pulumi.ComponentResource):
         self, workload: Workload, pod: Pod, config: Mapping[str, str], rollout: Rollout
     ) -> core.PodTemplateSpecArgs:
         annotations = {"modelcard/config": config_hash(config)}
-        if pod.reads_secrets:
+        if pod.rotates_with_secrets:
             annotations["modelcard/rotation"] = str(rollout.rotation)
         account = self.account(workload, role=pod.role)
         return pod_template(workload, pod, account=account.metadata.name, annotations=annotations)

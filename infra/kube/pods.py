@@ -128,7 +128,8 @@ class Pod:
     `calls_api` gives it a token of its account's; `on_every_node` lets it run on tainted nodes too. A job runs `once`.
     `near` is whose node it must share, for a volume that only one node can have; `role` is the ARN of its account's.
     `groups` are more groups whose files it may read. `shared_processes` has the pod adopt the orphans of its
-    containers, where a container's first process would take them for its own children.
+    containers, where a container's first process would take them for its own children. One that `rereads_secrets` is
+    not replaced when they are.
     """
 
     main: Container
@@ -142,6 +143,7 @@ class Pod:
     role: str | None = None
     groups: Sequence[int] = ()
     shared_processes: bool = False
+    rereads_secrets: bool = False
 
     @property
     def containers(self) -> list[Container]:
@@ -149,9 +151,10 @@ class Pod:
         return [*self.before, self.main, *self.beside]
 
     @property
-    def reads_secrets(self) -> bool:
+    def rotates_with_secrets(self) -> bool:
         """Whether it must be replaced when the secrets are."""
-        return any(isinstance(mount, FromSecret) for container in self.containers for mount in container.mounts)
+        mounts = [mount for container in self.containers for mount in container.mounts]
+        return not self.rereads_secrets and any(isinstance(mount, FromSecret) for mount in mounts)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ def declare_postgres_exporter(ground: Ground) -> PostgresExporter:
             spaces=ground.spaces,
             serving=ground.serving(settings.monitoring.exporters.postgresql, secrets.postgresql_exporter_certificate),
             address=f"{database.WORKLOAD.name}.{ground.names['application']}:{database.PORT}",
+            user=database.login(database.MONITOR, settings.rotation),
             password=secret(secrets.database_monitor_password),
         ),
         ground.options,

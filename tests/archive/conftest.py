@@ -88,18 +88,15 @@ class DatabasePod(Pod):
         eventually(lambda: self.connect().close() or True, within=120)
 
     def connect(self) -> psycopg.Connection:
-        password = self.volumes.content("Secret", "database-auth")["password"]
+        user, _, password = self.volumes.content("Secret", "database-auth")["modelcard"].partition(" ")
         return psycopg.connect(
-            host="localhost", port=self.port, dbname="modelcard", user="modelcard", password=password,
+            host="localhost", port=self.port, dbname="modelcard", user=user, password=password,
             sslmode="verify-full", sslrootcert=self.at("/run/secrets/tls/ca.crt"), autocommit=True,
         )  # fmt: skip
 
     def admin(self) -> psycopg.Connection:
-        password = self.volumes.content("Secret", "database-auth")["admin-password"]
         socket = self.at("/var/run/postgresql")
-        return psycopg.connect(
-            host=str(socket), port=self.port, dbname="postgres", user="postgres", password=password, autocommit=True
-        )
+        return psycopg.connect(host=str(socket), port=self.port, dbname="postgres", user="postgres", autocommit=True)
 
     def down(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """PostgreSQL by that signal; the server beside it, which keeps nothing, at once."""

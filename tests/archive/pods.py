@@ -41,7 +41,9 @@ class Volumes:
         self.addresses = dict(addresses)
         self.user = pwd.getpwnam("postgres") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
         # In the pod the user has the name that `/etc/passwd` gives it.
-        self.addresses["pod postgres "] = f"pod {self.user.pw_name} "
+        own, me = self.user.pw_name, pwd.getpwuid(os.geteuid()).pw_name
+        self.addresses["pod postgres postgres"] = f"pod {own} postgres\npod {me} postgres"
+        self.addresses["pod postgres "] = f"pod {own} "
         self.own(self.folder)
 
     def own(self, path: Path) -> None:

@@ -26,7 +26,7 @@ ENCRYPTED: Mapping[tuple[str, int], tuple[str, str]] = {
     ("database-postgres", 8432): ("tls-server-cert-file=", "tls-server-auth="),
     ("incident-responder", 8443): ("MCOPS_RESPONDER_CERTIFICATE_FILE=", "mcops_responder_webhook_token"),
     ("prometheus", 9854): ("MCOPS_BACKUP_CERTIFICATE_FILE=", "MCOPS_BACKUP_PROMETHEUS_USER="),
-    ("database-postgres", 5432): ("hostssl  modelcard  modelcard", "scram-sha-256"),
+    ("database-postgres", 5432): ("hostssl  modelcard  +modelcard", "scram-sha-256"),
     ("edge-nginx", 9113): ("--web.config.file=", "policy"),
     ("elasticsearch", 9200): ("xpack.security.http.ssl:\n  enabled: true", "xpack.security.enabled: true"),
     ("elasticsearch", 9300): ("xpack.security.transport.ssl:\n  enabled: true", "client_authentication: required"),

@@ -21,12 +21,12 @@ from tests.runbooks.world import World
 pytestmark = pytest.mark.timeout(900)  # a tenth of it, on a computer that has nothing else to do
 SAMPLE = 10
 # Each is broken in another way than a check without a cluster could see.
-WITHOUT_PASSWORD = """kubectl -n modelcard exec database-postgres-0 -c postgres -- \\
-  psql -h /var/run/postgresql -U postgres -w -c 'SELECT 1'"""
+AS_OWNER = """kubectl -n modelcard exec database-postgres-0 -c postgres -- \\
+  psql -h /var/run/postgresql -U modelcard -w -c 'SELECT 1'"""
 AS_DEFAULT = """kubectl -n modelcard exec deployment/cache-redis -c redis -- sh -c \\
   'REDISCLI_AUTH="$(cat /run/secrets/redis/password)" redis-cli --tls --cacert /run/secrets/tls/ca.crt info'"""
 BROKEN = [
-    (WITHOUT_PASSWORD, "no password supplied"),
+    (AS_OWNER, "no pg_hba.conf entry"),
     (AS_DEFAULT, "it was refused: NOPERM"),
     ("kubectl -n modelcard get pods --sort-by=nothing", "No resources found"),
     ("kubectl -n modelcard top pods --containing", "unknown flag: --containing"),

@@ -114,7 +114,7 @@ BROKEN_COMMANDS = [
     ("kubectl -n modelcard restart deployment/cache-redis", "`kubectl restart` is none of"),
     ("kubectl -n modelcard rollout status deployment/cache-redis", "give it a --timeout"),
     (f"{EXEC}redis-cli ping", "has no redis-cli"),
-    (f"{EXEC}sh -c 'cat /run/secrets/postgres/admin-password | jq'", "has no jq"),
+    (f"{EXEC}sh -c 'cat /run/secrets/postgres/monitor | jq'", "has no jq"),
     (f"{EXEC}cat /run/secrets/postgres/admin", "there is no /run/secrets/postgres/admin in the container postgres"),
     (f"{EXEC}ls /etc/redis", "there is no /etc/redis in the container postgres"),
     ("kubectl -n modelcard-observability exec deployment/kube-state-metrics -- ls", "has no ls"),
@@ -143,7 +143,7 @@ def test_a_command_that_would_not_work(said, command, message):
 
 GOOD_COMMANDS = [
     "# Twice as many\nkubectl -n modelcard scale deployment/edge-nginx --replicas=4",
-    f"{EXEC}sh -c 'ls /run/secrets/postgres/*-password; df -h /var/lib/postgresql/data/pgdata'",
+    f"{EXEC}sh -c 'ls /run/secrets/postgres/m*; df -h /var/lib/postgresql/data/pgdata'",
     "kubectl -n modelcard-observability get pvc data-prometheus-1",
     "for space in modelcard modelcard-agents; do kubectl -n $space get pods; done",
     "kubectl -n kube-system get pods | grep metrics-server",

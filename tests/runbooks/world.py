@@ -6,6 +6,7 @@ rendered configuration. A command finds a `kubectl` that turns to them for what 
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import subprocess
@@ -178,17 +179,19 @@ class World(Surroundings):
         return True
 
     def _start_service(self) -> None:
-        """PostgreSQL asks for its passwords as it does in its pod, and Redis knows its users."""
+        """PostgreSQL lets in who is in its pod, and Redis knows its users."""
         space = self.namespaces["application"]
         self.postgres, self.cache = PostgresServer(), LoggedRedis(self.folder / "redis.log")
         self.servers += [self.postgres, self.cache]
         url = self.postgres.create_database(database.DATABASE)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE {database.MONITOR} LOGIN IN ROLE pg_monitor")
-            connection.execute(f"ALTER ROLE postgres PASSWORD '{self.secrets['database_admin_password']}'")
-            rules = [line for line in database.PG_HBA.splitlines() if line.startswith("local    all ")]
+            connection.execute(f"CREATE ROLE {database.login(database.MONITOR, 0)} LOGIN IN ROLE pg_monitor")
+            rules = [line for line in database.PG_HBA.splitlines() if line.startswith("local ")]
             rules.append("host all all 127.0.0.1/32 trust")
             (self.postgres.data / "pg_hba.conf").write_text("\n".join([*rules, ""]))
+            # Commands run as whoever runs this.
+            users = database.PG_IDENT.replace("pod postgres ", f"pod {getpass.getuser()} ")
+            (self.postgres.data / "pg_ident.conf").write_text(users)
             connection.execute("SELECT pg_reload_conf()")
         users = files_of(self.platform, "Secret", "cache-auth", space)["users.acl"]
         with redis.Redis.from_url(self.cache.url) as client:

@@ -143,7 +143,7 @@ class Surroundings:
         self.servers += [self.postgres, self.cache]
         url = self.postgres.create_database(database.DATABASE)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(f"CREATE ROLE {database.MONITOR} LOGIN IN ROLE pg_monitor")
+            connection.execute(f"CREATE ROLE {database.login(database.MONITOR, 0)} LOGIN IN ROLE pg_monitor")
         self.grant_monitor()
         self.service = RunningService(self.folder / "app", url, self.cache.url, workers=WORKERS)
         self.ports[app.WORKLOAD.name, app.PORT] = self.service.port

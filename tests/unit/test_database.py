@@ -39,15 +39,27 @@ def test_who_comes_over_the_network_must_use_tls_and_a_password():
     lines = [line.split() for line in PG_HBA.splitlines()]
     network = [line for line in lines if line[0] != "local"]
     assert {(kind, database, user, method) for kind, database, user, _, method in network} == {
-        ("hostssl", "modelcard", "modelcard", "scram-sha-256"),
-        ("hostssl", "modelcard", "monitor", "scram-sha-256"),
+        ("hostssl", "modelcard", "+modelcard", "scram-sha-256"),
+        ("hostssl", "modelcard", "+monitor", "scram-sha-256"),
     }
 
 
-def test_nobody_connects_without_a_password_but_who_runs_in_the_pod_for_backups():
+def test_nobody_connects_without_a_password_but_who_runs_in_the_pod():
     without = [line.split() for line in PG_HBA.splitlines() if not line.endswith("scram-sha-256")]
-    assert without == [["local", "postgres", "backup", "peer", "map=pod"]]
-    assert PG_IDENT == "pod postgres backup\n"
+    assert without == [
+        ["local", "all", "postgres", "peer", "map=pod"],
+        ["local", "postgres", "backup", "peer", "map=pod"],
+    ]
+    assert PG_IDENT == "pod postgres postgres\npod postgres backup\n"
+
+
+def test_a_rotation_tells_the_database_and_replaces_who_logs_in():
+    before, after = (
+        everything_that_runs(record_platform(settings_of("prod", rotation=each), stack="prod")) for each in (1, 2)
+    )
+    replaced = {name for name, each in before.items() if each != after[name]}
+    assert "database-postgres" not in replaced
+    assert {"modelcard-generator", "postgres-exporter"} <= replaced
 
 
 def test_its_log_is_archived_at_least_twice_as_often_as_what_may_be_lost():

@@ -1,21 +1,34 @@
-"""The database's first and later starts, by a real PostgreSQL: roles, passwords, and what monitoring may see."""
+"""The database's starts, and rotations in between, by a real PostgreSQL: who is let in, and what monitoring may see."""
 
+import getpass
 import os
+import pwd
 import signal
 import subprocess
-from importlib.resources import files
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from infra.components.database import DATABASE, MONITOR
+from infra.components.database import DATABASE, MONITOR, PG_IDENT, login, script
 from infra.kube import pgbackrest
 from tests.app.servers import PostgresServer, eventually, free_port
 
-SCRIPT = files("infra.components").joinpath("database-bootstrap.sh")
-# As it was before there was a role for monitoring.
-WITHOUT_MONITOR = f"DROP OWNED BY {MONITOR}; DROP ROLE {MONITOR};"
+# As in the pod, but without TLS.
+HBA = f"""\
+local all all peer map=pod
+host {DATABASE} +{DATABASE} 127.0.0.1/32 scram-sha-256
+host {DATABASE} +{MONITOR} 127.0.0.1/32 scram-sha-256
+"""
+# As it was before there was a role for monitoring, and before logins took turns.
+OLDER = f"""\
+DROP OWNED BY {MONITOR}; DROP ROLE {MONITOR}_a; DROP ROLE {MONITOR}_b; DROP ROLE {MONITOR};
+REASSIGN OWNED BY {DATABASE}_a, {DATABASE}_b TO {DATABASE};
+DROP ROLE {DATABASE}_a; DROP ROLE {DATABASE}_b; ALTER ROLE {DATABASE} LOGIN PASSWORD 'older';
+"""
+Connection = psycopg.Connection[tuple[object, ...]]
 
 
 class Bootstrapped:
@@ -24,48 +37,88 @@ class Bootstrapped:
     def __init__(self, server: PostgresServer) -> None:
         self.binaries, self.user = server.binaries, server.user
         self.folder = Path(server.folder) / "bootstrapped"
-        self.folder.mkdir()
+        self.secrets, self.tls = self.folder / "secrets", self.folder / "tls"
+        for folder in (self.folder, self.secrets, self.tls):
+            folder.mkdir()
+            if self.user is not None:
+                os.chown(folder, self.user, -1)
         # Whoever PostgreSQL runs as may not be able to enter the checkout.
-        self.script = self.folder / "bootstrap.sh"
-        self.script.write_text(SCRIPT.read_text())
-        self.secrets = {"admin-password": "admin1", "password": "app1", "monitor-password": "monitor1"}
-        if self.user is not None:
-            os.chown(self.folder, self.user, -1)
+        for name in ("bootstrap", "roles", "rotation"):
+            (self.folder / f"{name}.sh").write_text(script(name))
+        (self.tls / "tls.crt").write_text("certificate")
+        (self.folder / "hba").write_text(HBA)
+        owner = pwd.getpwuid(self.user).pw_name if self.user is not None else getpass.getuser()
+        users = PG_IDENT.replace("pod postgres ", f"pod {owner} ")
+        (self.folder / "ident").write_text(f"{users}pod {getpass.getuser()} postgres\n")
         path = f"{self.binaries}:{os.environ['PATH']}"
-        self.variables = {"PATH": path, "HOME": str(self.folder), "LC_ALL": "C.UTF-8"}
-        self.process: subprocess.Popen[bytes] | None = None
+        self.variables = {
+            "PATH": path, "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "PGDATA": str(self.folder / "data"),
+            "SECRETS": str(self.secrets), "SCRIPTS": str(self.folder), "TLS": str(self.tls), "PAUSE": "0.1",
+            "SOCKET": str(self.folder), "ALIVE": str(self.folder / "alive"),
+            "DATABASE": DATABASE, "MONITOR": MONITOR, "BACKUP": pgbackrest.ROLE,
+        }  # fmt: skip
+        self.processes: list[subprocess.Popen[bytes]] = []
         self.port = free_port()
+        self.variables["PGPORT"] = str(self.port)
+        self.rotate(0)
+
+    def rotate(self, rotation: int) -> None:
+        """What the kubelet puts into the pod."""
+        self.rotation = rotation
+        self.passwords = {DATABASE: f"app{rotation}", MONITOR: f"monitor{rotation}"}
+        for role, password in self.passwords.items():
+            new = self.folder / "new"
+            new.write_text(f"{login(role, rotation)} {password}")
+            new.rename(self.secrets / role)
 
     def bootstrap(self) -> None:
-        for name, value in self.secrets.items():
-            (self.folder / name).write_text(value)
-        own = {"PGDATA": str(self.folder / "data"), "SECRETS": str(self.folder)}
-        own |= {"DATABASE": DATABASE, "MONITOR": MONITOR, "BACKUP": pgbackrest.ROLE}
         done = subprocess.run(
-            ["bash", str(self.script)], env=self.variables | own, user=self.user, cwd=self.folder,
+            ["bash", str(self.folder / "bootstrap.sh")], env=self.variables, user=self.user, cwd=self.folder,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "ERROR" not in done.stderr
-        assert not [value for value in self.secrets.values() if value in done.stdout + done.stderr]
+        assert not [value for value in self.passwords.values() if value in done.stdout + done.stderr]
+
+    def popen(self, *command: object) -> None:
+        with (self.folder / "log").open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(list(map(str, command)), env=self.variables, user=self.user, stderr=log, stdout=log)
+            )
 
     def start(self) -> None:
-        options = ("-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder), "-c", "fsync=off")
-        self.process = subprocess.Popen(
-            [self.binaries / "postgres", "-D", self.folder / "data", *options],
-            env=self.variables, user=self.user, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        eventually(lambda: admin(self).close() or True)
+        options = ("-h", "127.0.0.1", "-k", self.folder, "-c", "fsync=off", "-c", "log_min_duration_statement=0")
+        files = ("-c", f"hba_file={self.folder}/hba", "-c", f"ident_file={self.folder}/ident")
+        self.popen(self.binaries / "postgres", "-D", self.folder / "data", *options, *files)
+        eventually(lambda: self.admin().close() or True)
 
-    def connect(self, user: str, password: str, database: str = DATABASE) -> "psycopg.Connection[tuple[object, ...]]":
+    def admin(self, database: str = DATABASE) -> Connection:
+        return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True)
+
+    def connect(self, user: str, password: str) -> Connection:
         return psycopg.connect(
-            host="127.0.0.1", port=self.port, user=user, password=password, dbname=database, autocommit=True
+            host="127.0.0.1", port=self.port, user=user, password=password, dbname=DATABASE, autocommit=True
         )
 
+    def as_role(self, role: str) -> Connection:
+        return self.connect(login(role, self.rotation), self.passwords[role])
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """With what tells the server, as long as the block lasts."""
+        self.popen("bash", self.folder / "rotation.sh")
+        try:
+            yield
+        finally:
+            teller = self.processes.pop()
+            teller.kill()
+            teller.wait()
+
     def stop(self) -> None:
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)  # does not wait for clients, nor does the container
-            self.process.wait()
+        for process in self.processes:
+            process.send_signal(signal.SIGINT)  # does not wait for clients, nor does the container
+            process.wait()
+        self.processes = []
 
 
 @pytest.fixture(scope="module")
@@ -86,22 +139,11 @@ def running(server):
     return server
 
 
-def admin(server, database: str = "postgres") -> "psycopg.Connection[tuple[object, ...]]":
-    return server.connect("postgres", server.secrets["admin-password"], database)
-
-
-def application(server) -> "psycopg.Connection[tuple[object, ...]]":
-    return server.connect(DATABASE, server.secrets["password"])
-
-
-def monitor(server) -> "psycopg.Connection[tuple[object, ...]]":
-    return server.connect(MONITOR, server.secrets["monitor-password"])
-
-
 def test_the_role_for_monitoring_sees_the_whole_server(running):
-    with application(running) as other, monitor(running) as connection:
+    with running.as_role(DATABASE) as other, running.as_role(MONITOR) as connection:
         other.execute("SELECT 'what others do'")
-        seen = connection.execute("SELECT query FROM pg_stat_activity WHERE usename = %s", (DATABASE,)).fetchall()
+        user = login(DATABASE, running.rotation)
+        seen = connection.execute("SELECT query FROM pg_stat_activity WHERE usename = %s", (user,)).fetchall()
         settings = connection.execute("SELECT count(*) FROM pg_settings WHERE name = 'hba_file'").fetchone()
     assert (seen, settings) == ([("SELECT 'what others do'",)], (1,))
 
@@ -112,9 +154,9 @@ def test_the_role_for_monitoring_sees_the_whole_server(running):
      f"ALTER ROLE {DATABASE} PASSWORD 'mine'", "CREATE DATABASE other", "SELECT pg_reload_conf()"],
 )  # fmt: skip
 def test_the_role_for_monitoring_sees_nothing_in_it_and_changes_nothing(running, statement):
-    with application(running) as owner:
+    with running.as_role(DATABASE) as owner:
         owner.execute("CREATE TABLE IF NOT EXISTS cards (id int)")
-    with monitor(running) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+    with running.as_role(MONITOR) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
         connection.execute(statement)
 
 
@@ -122,21 +164,64 @@ def test_the_role_for_monitoring_leaves_connections_for_others(running):
     connections = []
     try:
         with pytest.raises(psycopg.OperationalError, match="too many connections for role"):
-            connections.extend(monitor(running) for _ in range(6))
+            connections.extend(running.as_role(MONITOR) for _ in range(6))
     finally:
         for connection in connections:
             connection.close()
 
 
 def test_a_restart_sets_new_passwords_and_makes_what_an_older_database_lacks(running):
-    with admin(running, DATABASE) as connection:
-        connection.execute(WITHOUT_MONITOR)
+    with running.admin() as connection:
+        connection.execute(OLDER)
     running.stop()
-    old, running.secrets = running.secrets, {name: f"{value}2" for name, value in running.secrets.items()}
+    running.rotate(running.rotation + 1)
     running.bootstrap()
     running.start()
-    for user, password in ((DATABASE, "password"), (MONITOR, "monitor-password")):
-        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-            running.connect(user, old[password])
-    for connect in (admin, application, monitor):
-        connect(running).close()
+    for role in (DATABASE, MONITOR):
+        running.as_role(role).close()
+    with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
+        running.connect(DATABASE, "older")
+
+
+def test_a_rotation_lets_in_the_pods_of_before_and_after_it(running):
+    with running.told(), running.as_role(DATABASE) as before:
+        login_before, password_before = login(DATABASE, running.rotation), running.passwords[DATABASE]
+        running.rotate(running.rotation + 1)
+        eventually(lambda: running.as_role(DATABASE).close() or True)
+        running.connect(login_before, password_before).close()
+        assert before.execute("SELECT 1").fetchone() == (1,)
+        with running.admin() as connection:
+            (left,) = connection.execute(
+                "SELECT rolvaliduntil - now() FROM pg_roles WHERE rolname = %s", (login_before,)
+            ).fetchone()
+        assert 23 < left.total_seconds() / 3600 <= 24
+
+
+def test_the_rotation_after_it_ends_the_password_of_before(running):
+    with running.told():
+        user, password = login(DATABASE, running.rotation), running.passwords[DATABASE]
+        for _ in range(2):
+            running.rotate(running.rotation + 1)
+            eventually(lambda: running.as_role(DATABASE).close() or True)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        running.connect(user, password)
+
+
+def test_what_one_login_makes_the_other_may_change(running):
+    with running.told(), running.as_role(DATABASE) as before:
+        before.execute(f"SET ROLE {DATABASE}")  # as migrations do
+        before.execute("CREATE TABLE IF NOT EXISTS made (id int)")
+        running.rotate(running.rotation + 1)
+        eventually(lambda: running.as_role(DATABASE).close() or True)
+        with running.as_role(DATABASE) as after:
+            after.execute("ALTER TABLE made ADD other int")
+            after.execute("DROP TABLE made")
+
+
+def test_passwords_are_in_no_log(running):
+    with running.told():
+        running.rotate(running.rotation + 1)
+        eventually(lambda: running.as_role(MONITOR).close() or True)
+    log = (running.folder / "log").read_text()
+    assert "SELECT 1" in log or "statement" in log  # statements are logged, but these
+    assert not [value for value in running.passwords.values() if value in log]

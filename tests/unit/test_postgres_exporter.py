@@ -4,7 +4,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from infra.components.database import MONITOR, PG_HBA
+from infra.components.database import MONITOR, PG_HBA, login
 from infra.components.postgres_exporter import METRICS
 from tests.conftest import container_of, peers, platform_of, settings_of, workloads
 
@@ -41,8 +41,8 @@ def test_the_database_is_called_by_a_name_that_is_in_its_certificate(stack):
 def test_it_comes_as_a_role_that_the_database_admits_to_that_database(environment):
     admitted = {tuple(line.split()[:3]) for line in PG_HBA.splitlines()}
     database = environment["DATA_SOURCE_URI"].partition("/")[2].partition("?")[0]
-    assert environment["DATA_SOURCE_USER"] == MONITOR
-    assert ("hostssl", database, MONITOR) in admitted
+    assert environment["DATA_SOURCE_USER"] == login(MONITOR, 0)
+    assert ("hostssl", database, f"+{MONITOR}") in admitted
 
 
 def test_the_password_is_a_file(platform, container, environment):

@@ -57,7 +57,7 @@ def test_a_certificate_is_good_for_a_year_and_not_for_two(secrets, server):
 
 
 def test_every_password_is_its_own_and_has_no_character_that_sql_or_a_url_would_mind(secrets):
-    passwords = [secrets[name] for name in ("database_admin_password", "database_password", "cache_password")]
+    passwords = [secrets[name] for name in ("database_password", "database_monitor_password", "cache_password")]
     assert len(set(passwords)) == 3
     assert all(len(password) == 64 and password.isalnum() for password in passwords)
 

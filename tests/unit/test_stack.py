@@ -104,13 +104,18 @@ def test_the_quota_of_a_small_stack_adds_up():
         "dev",
         app={"replicas": {"min": 1, "max": 2}, "resources": resources, "uploads": {"size": "10Gi"}},
         edge={"replicas": 1, "resources": resources},
-        database={"resources": resources, "backup_resources": resources, "storage": {"size": "20Gi"}},
+        database={
+            "resources": resources,
+            "backup_resources": resources,
+            "rotation_resources": resources,
+            "storage": {"size": "20Gi"},
+        },
         cache={"resources": resources},
         backup={"resources": resources, "scratch": {"size": "5Gi"}},
         monitoring={"exporters": {"resources": resources}},
     )
     pods = (2 + 1) + (1 + 1) + 1 + (1 + 1) + 5
-    containers = pods + (1 + 1) + 1
+    containers = pods + (1 + 1) + 2  # exporters beside nginx; two beside PostgreSQL
     assert quota(settings, "application") == Quota(
         pods=pods, cpu=Cpu(f"{containers * 100}m"), memory=Memory(f"{containers * 1024}Mi"), storage=Memory("35840Mi")
     )

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import TupleRow
 
 from modelcard_generator.database import statements
@@ -82,6 +82,7 @@ async def apply_migrations(
     if not await _missing(connection, wanted):
         return []  # nearly every start: no lock, no wait
     async with _alone(connection):
+        await _become_owner(connection)
         await connection.execute(
             """
             CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -96,6 +97,15 @@ async def apply_migrations(
         for migration in missing:
             await _apply(connection, migration)
     return [migration.file for migration in missing]
+
+
+async def _become_owner(connection: AsyncConnection[TupleRow]) -> None:
+    # Logins take turns; what is made belongs to none of them.
+    cursor = await connection.execute(
+        "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+    )
+    (owner,) = await cursor.fetchone() or ()
+    await connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(owner)))
 
 
 async def _missing(connection: AsyncConnection[TupleRow], wanted: Sequence[Migration]) -> list[Migration]:
