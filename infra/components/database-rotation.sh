@@ -3,7 +3,7 @@
 # a restart. The kubelet brings them within two minutes.
 set -euo pipefail
 # No password in a log or in pg_stat_activity.
-export PGOPTIONS="-c track_activities=off -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
+export PGOPTIONS="-c client_min_messages=warning -c track_activities=off -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
 known=""
 
 tell() {

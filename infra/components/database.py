@@ -177,7 +177,7 @@ class Database(Component):
                         image=args.image,
                         command=["bash", f"{CONFIG}/rotation.sh"],
                         resources=args.rotation_resources,
-                        environment={"TLS": TLS, "SOCKET": SOCKET, "ALIVE": ALIVE, **ROLES},
+                        environment={"TLS": TLS, "SOCKET": SOCKET, "PGPORT": str(PORT), "ALIVE": ALIVE, **ROLES},
                         mounts=mounts,
                         # As above: whoever has a password keeps it.
                         readiness=exec_probe("true", period_seconds=60),

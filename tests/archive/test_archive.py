@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import ssl
 
 import pytest
 
+from infra.environments import secrets
 from tests.app.servers import eventually
 
 PATIENCE = 120  # seconds, on a computer that has much else to do
 CONFIG = "/run/secrets/pgbackrest/pgbackrest.conf"
 CANARY = "canary-in-a-row"
+TLS_PLEASE = bytes.fromhex("0000000804d2162f")  # SSLRequest: PostgreSQL documentation, chapter 55.7
 
 
 def archived(database):
@@ -36,6 +40,20 @@ def switch(database):
 
 def pgbackrest(job, command, *options):
     return job.run("mcops", "pgbackrest", f"--config={job.at(CONFIG)}", "--stanza=modelcard", *options, command)
+
+
+def certificate(port: int, *, asked: bytes = b"") -> str:
+    """The one that a server shows; PostgreSQL wants to be asked for TLS first."""
+    with socket.create_connection(("localhost", port), 5) as connection:
+        if asked:
+            connection.sendall(asked)
+            assert connection.recv(1) == b"S"
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with context.wrap_socket(connection) as wrapped:
+            shown = wrapped.getpeercert(binary_form=True)
+    assert shown is not None
+    return ssl.DER_cert_to_PEM_cert(shown)
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +101,28 @@ def test_who_has_another_certificate_of_the_same_authority_reads_nothing(job, sa
         key.write_text(kept[1])
     assert refused.returncode != 0
     assert pgbackrest(job, "check").returncode == 0
+
+
+def test_both_servers_show_a_rotated_certificate_without_a_restart(database, ports, archived_settings):
+    authority = archived_settings.secrets.authority
+    pair = {"certificate": authority.certificate.get_secret_value(), "key": authority.key.get_secret_value()}
+    issued = secrets._issue(pair, ["database-postgres", "localhost"])
+    for name, text in (("tls.crt", issued["certificate"]), ("tls.key", issued["key"])):
+        new = database.at(f"/run/secrets/tls/{name}.new")
+        new.write_text(text)
+        new.chmod(0o400)
+        database.volumes.own(new)
+        new.rename(new.with_name(name))
+    before = [process.pid for process in database.processes]
+    teller = database.start("rotation")
+    try:
+        eventually(lambda: certificate(ports[0], asked=TLS_PLEASE) == issued["certificate"], within=PATIENCE)
+        eventually(lambda: certificate(ports[1]) == issued["certificate"], within=PATIENCE)
+    finally:
+        teller.kill()
+        teller.wait()
+    assert [process.pid for process in database.processes if process.poll() is None] == before
+    database.connect().close()
 
 
 @pytest.mark.usefixtures("saved")
