@@ -18,10 +18,15 @@ if TYPE_CHECKING:
 LOOK = 5.0  # seconds
 
 
+def simulated_nodes(stack: Stack) -> set[str]:
+    """Nodes without a kubelet."""
+    nodes = json.loads(stack.kubectl("get", "nodes", "-o", "json"))["items"]
+    return {each["metadata"]["name"] for each in nodes if SIMULATED in each["metadata"].get("annotations", {})}
+
+
 def simulated_pods(stack: Stack) -> set[str]:
     """Pods that no process stands behind."""
-    nodes = json.loads(stack.kubectl("get", "nodes", "-o", "json"))["items"]
-    simulated = {each["metadata"]["name"] for each in nodes if SIMULATED in each["metadata"].get("annotations", {})}
+    simulated = simulated_nodes(stack)
     pods = [pod for space in stack.namespaces.values() for pod in stack.get("pods", space)]
     return {pod["metadata"]["name"] for pod in pods if pod["spec"].get("nodeName") in simulated}
 
@@ -51,7 +56,7 @@ def _finish(stack: Stack) -> None:
     space = stack.namespaces["observability"]
     name = log_setup.WORKLOAD.name
     job = json.loads(stack.kubectl("-n", space, "get", "job", name, "-o", "json"))
-    if f"{elasticsearch.WORKLOAD.name}-0" not in simulated_pods(stack) or job["status"].get("completionTime"):
+    if job["status"].get("completionTime") or f"{elasticsearch.WORKLOAD.name}-0" not in simulated_pods(stack):
         return
     stack.kubectl("-n", space, "patch", "job", name, "--type=merge", "-p", json.dumps({"spec": {"suspend": True}}))
     stack.kubectl("-n", space, "wait", f"job/{name}", "--for=condition=Suspended", "--timeout=60s")

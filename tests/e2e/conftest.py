@@ -22,9 +22,11 @@ FAILED = pytest.StashKey[bool]()
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """Remembers that something has failed."""
+    """Remembers that something has failed, and says why at once: the end may be half an hour away."""
     report = yield
-    item.config.stash[FAILED] = item.config.stash.get(FAILED, False) or report.failed
+    if report.failed:
+        item.config.stash[FAILED] = True
+        Progress()(f"{item.name}: {getattr(report.longrepr, 'reprcrash', report.longrepr)}"[:2000])
     return report
 
 

@@ -87,25 +87,35 @@ class Load:
     """What was asked at a steady rate, and what was not answered as it should be."""
 
     def __init__(self, user: httpx.Client, rate: float) -> None:
-        self.user, self.rate = user, rate
+        self.rate = rate
+        self._address = {"base_url": user.base_url, "headers": user.headers, "timeout": user.timeout}
+        self._clients: list[httpx.Client] = []
+        self._own = threading.local()  # threads that share a client close each other's idle connections
         self.sent = 0
         self.failed: list[str] = []
         self._ended = threading.Event()
 
     def run(self) -> None:
         """Until `end`; a late answer does not delay the next question."""
-        with ThreadPoolExecutor(32) as pool:
+        with ThreadPoolExecutor(32, initializer=self._connect) as pool:
             began = time.monotonic()
             while not self._ended.wait(max(0.0, began + self.sent / self.rate - time.monotonic())):
                 self.sent += 1
                 pool.submit(self._ask)
 
+        for client in self._clients:
+            client.close()
+
     def end(self) -> None:
         self._ended.set()
 
+    def _connect(self) -> None:
+        self._own.client = httpx.Client(**self._address)
+        self._clients.append(self._own.client)
+
     def _ask(self) -> None:
         try:
-            answer = self.user.get("/cards", params={"limit": 1})
+            answer = self._own.client.get("/cards", params={"limit": 1})
         except httpx.HTTPError as error:
             self.failed.append(repr(error))
         else:

@@ -81,8 +81,8 @@ class Stack:
         self.kubectl("delete", "namespace", *left, "--ignore-not-found", f"--timeout={READY}s", within=READY + 10)
 
     def down(self) -> None:
-        """Removes it, whatever there is of it."""
-        Engine(self.space).run(Operation.DESTROY, self.say)
+        """Removes it, whatever there is of it, and whatever was interrupted."""
+        Engine(self.space).run(Operation.DESTROY, self.say, repair=True)
         self.kubectl("delete", "namespace", STORAGE_NAMESPACE, "--ignore-not-found")
 
     def kubectl(self, *words: str, stdin: str | None = None, within: float = 120) -> str:

@@ -11,10 +11,11 @@ import pytest
 
 from infra.components import prometheus
 from tests.app.servers import eventually
-from tests.e2e.absent import simulated_pods
+from tests.e2e.absent import simulated_nodes, simulated_pods
 from tests.e2e.stack import Stack
 
 Ask = Callable[..., Any]
+NODE = "__meta_kubernetes_node_name"
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +42,17 @@ def ask(stack: Stack) -> Iterator[Ask]:
 
 def test_every_target_is_up(stack: Stack, ask: Ask) -> None:
     def down() -> list[str]:
-        nobody = simulated_pods(stack)
+        pods, nodes = simulated_pods(stack), simulated_nodes(stack)
         targets = ask("/api/v1/targets", state="active")["activeTargets"]
-        asked = [each for each in targets if each["labels"].get("pod") not in nobody]
-        assert asked
+        real = [
+            each
+            for each in targets
+            if each["labels"].get("pod") not in pods and each["discoveredLabels"].get(NODE) not in nodes
+        ]
+        assert len(real) > len(nodes)
         return [
             f"{each['labels']['job']} {each['scrapeUrl']}: {each['lastError']}"
-            for each in asked
+            for each in real
             if each["health"] != "up"
         ]
 
