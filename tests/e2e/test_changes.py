@@ -60,11 +60,3 @@ def test_an_image_that_does_not_start_leaves_the_old_pods_serving(stack: Stack, 
     assert unnoticed(load)
     stack.up()
     assert user.post("/cards", json=description()).status_code == 201
-
-
-def test_the_database_is_killed_and_comes_back_by_itself(stack: Stack, user: httpx.Client) -> None:
-    card = user.post("/cards", json=description()).json()
-    space = stack.namespaces["application"]
-    stack.kubectl("-n", space, "delete", "pod", "database-postgres-0", "--grace-period=0", "--force")
-    eventually(lambda: user.post("/cards", json=description()).status_code == 201, within=120)
-    assert user.get(f"/cards/{card['id']}").json() == card
