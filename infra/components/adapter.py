@@ -19,7 +19,7 @@ from infra.kube.tls import MonitoringLogin, ServerCertificate
 from infra.settings import Single
 
 WORKLOAD = Workload(component="adapter", name="prometheus-adapter", space="observability")
-PORT = 6443
+PORT = 9443  # not one that the API server has: whoever may call that one could call this one as well
 METRICS = Metrics(job="prometheus-adapter", workload=WORKLOAD, port=PORT, server=WORKLOAD.name, credentials="token")
 GROUP, VERSION = "custom.metrics.k8s.io", "v1beta1"
 METRIC = "http_requests_per_second"

@@ -38,7 +38,7 @@ ENCRYPTED: Mapping[tuple[str, int], tuple[str, str]] = {
     ("node-exporter", 9100): ("--web.config.file=", "policy"),
     ("postgres-exporter", 9187): ("--web.config.file=", "policy"),
     ("prometheus", 9090): ("--web.config.file=", "web.yml"),
-    ("prometheus-adapter", 6443): ("--tls-cert-file=", "policy"),
+    ("prometheus-adapter", 9443): ("--tls-cert-file=", "policy"),
     ("redis-exporter", 9121): ("-tls-server-cert-file=", "policy"),
 }
 PLAIN: Mapping[tuple[str, int], str] = {

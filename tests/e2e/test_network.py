@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -74,9 +75,13 @@ def lets(policies: Policies, pod: Pod, other: Pod, port: int, way: Literal["ingr
 
 
 def meant(peer: Mapping[str, Any], pod: Pod, other: Pod) -> bool:
-    """Whether a rule of the pod's names the other one; an address outside of the cluster is no pod's."""
+    """Whether a rule of the pod's names the other one, by its address or its labels."""
     if "ipBlock" in peer:
-        return False
+        address = ipaddress.ip_address(other.address)
+        inside, *outside = (
+            ipaddress.ip_network(each) for each in (peer["ipBlock"]["cidr"], *peer["ipBlock"].get("except", ()))
+        )
+        return address in inside and not any(address in each for each in outside)
     spaces = peer.get("namespaceSelector", {"matchLabels": {"kubernetes.io/metadata.name": pod.namespace}})
     space = {"kubernetes.io/metadata.name": other.namespace}
     return selected(spaces, space) and selected(peer.get("podSelector", {}), other.labels)

@@ -20,7 +20,7 @@ import psutil
 import psycopg
 import redis
 
-from infra.components import alertmanager, app, cache, database
+from infra.components import adapter, alertmanager, app, cache, database
 from infra.environments import deployment
 from infra.environments.local.cluster import LocalCluster
 from infra.environments.local.objects import STORAGE_CLASS
@@ -214,7 +214,7 @@ class World(Surroundings):
         """The API server finds prometheus-adapter on this machine, under the name that its certificate bears."""
         space, name = self.namespaces["observability"], "prometheus-adapter"
         self._outside(name, space)
-        port = self.port(name, 6443)
+        port = self.port(name, adapter.PORT)
         patch = json.dumps({"spec": {"service": {"port": port}}})
         self.kubectl("patch", "apiservice", "v1beta1.custom.metrics.k8s.io", "--type", "merge", "-p", patch)
 

@@ -21,6 +21,7 @@ import psutil
 import psycopg
 import redis
 
+from infra.components import adapter as prometheus_adapter
 from infra.components import alertmanager, app, database, edge, grafana, incidents, node_exporter, prometheus
 from infra.environments import deployment
 from infra.environments.recording import Recording, record_platform
@@ -232,7 +233,7 @@ class Surroundings:
 
     def _start_monitoring(self) -> None:
         manager, server = self.port("alertmanager", alertmanager.PORT), self.port("prometheus", prometheus.PORT)
-        adapter = self.port("prometheus-adapter", 6443)
+        adapter = self.port("prometheus-adapter", prometheus_adapter.PORT)
         here = f"https://localhost:{server}"
         responder = self.port(incidents.WORKLOAD.name, incidents.PORT)
         own = f"{incidents.WORKLOAD.name}.{self.namespaces['observability']}:{incidents.PORT}"
@@ -241,7 +242,7 @@ class Surroundings:
         self.run(
             "prometheus-adapter",
             {
-                "=6443": f"={adapter}",
+                f"={prometheus_adapter.PORT}": f"={adapter}",
                 f"https://prometheus.{self.namespaces['observability']}:{prometheus.PORT}": here,
             },
             *(f"--{what}-kubeconfig={self.space.kubeconfig}" for what in ("lister", "authentication", "authorization")),

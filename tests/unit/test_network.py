@@ -16,7 +16,7 @@ SCRAPED = {
     "node-exporter": 9100,
     "kube-state-metrics": 8443,
     "blackbox-exporter": 9115,
-    "prometheus-adapter": 6443,
+    "prometheus-adapter": 9443,
     "prometheus": 9090,
     "alertmanager": 9093,
     "grafana": 3000,
@@ -30,7 +30,7 @@ PROBED = {
     "kube-state-metrics": 8443,
     "postgres-exporter": 9187,
     "redis-exporter": 9121,
-    "prometheus-adapter": 6443,
+    "prometheus-adapter": 9443,
     "prometheus": 9090,
     "alertmanager": 9093,
     "grafana": 3000,
@@ -72,7 +72,7 @@ INSIDE = {
 GOSSIP = {("alertmanager", "alertmanager", "9094/TCP"), ("elasticsearch", "elasticsearch", "9300/TCP")}
 # Which only the kubelet of the node asks, whom no policy is about.
 PROBED_BY_NODE = {("elasticsearch", "9399/TCP")}
-INTO = {("ingress-nginx/", "edge-nginx", "8080/TCP"), ("0.0.0.0/0", "prometheus-adapter", "6443/TCP")}
+INTO = {("ingress-nginx/", "edge-nginx", "8080/TCP"), ("0.0.0.0/0", "prometheus-adapter", "9443/TCP")}
 CALLS_API = ("backup-run", "incident-responder", "kube-state-metrics", "prometheus", "prometheus-adapter")
 # The bucket.
 STORES = ("backup-drill", "backup-exporter", "backup-prune", "backup-uploads", "backup-verify", "database-postgres")
