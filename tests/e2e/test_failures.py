@@ -68,4 +68,5 @@ def test_the_database_is_killed_again_and_again(stack: Stack, user: httpx.Client
     assert incident["severity"] == "P0"
     eventually(lambda: user.post("/cards", json=description()).status_code == 201, within=180)
     assert user.get(f"/cards/{created['id']}").text == before
-    eventually(lambda: of_the_database(listed)[0]["state"] == "resolved", within=900)
+    # Nothing fires any more; ten minutes later it is over.
+    eventually(lambda: of_the_database(listed)[0]["state"] in ("monitoring", "resolved"), within=600)
