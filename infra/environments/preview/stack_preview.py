@@ -16,7 +16,7 @@ from infra.environments.preview.crosscheck import crosscheck
 from infra.environments.preview.difference import Difference, difference
 from infra.environments.preview.manifests import Manifests
 from infra.environments.preview.tree import tree
-from infra.environments.recording import Registration, collector_paused, record_platform
+from infra.environments.recording import Recording, Registration, collector_paused, record_platform
 from infra.errors import UserError
 from infra.settings import Settings
 from policy.runner import Report
@@ -87,7 +87,12 @@ def rendered(stack: str, root: Path) -> Rendered:
 
 def render(stack: str, settings: Settings) -> Rendered:
     """What the program declares for these settings."""
-    registrations = tuple(record_platform(settings, stack=stack).registrations)
+    return rendered_from(record_platform(settings, stack=stack), stack, settings)
+
+
+def rendered_from(recording: Recording, stack: str, settings: Settings) -> Rendered:
+    """What the program declared for these settings as it was recorded."""
+    registrations = tuple(recording.registrations)
     pairs = declarations.declared(registrations)
     return Rendered(
         stack=stack,
