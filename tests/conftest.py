@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import gc
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from pulumi.runtime import config
 from pulumi.runtime import settings as runtime
 
+from infra.environments.preview.stack_preview import Rendered, rendered_from
 from infra.environments.recording import Recording, record_platform
 from infra.settings import Settings
 from infra.settings_reading import parse, placeholder_secrets
@@ -20,6 +22,29 @@ from infra.settings_reading import parse, placeholder_secrets
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"
 Manifest = Mapping[str, Any]
+# What a stack may have and prod has not, all of it at once, since nothing of it is about the rest.
+EXTENDED: Mapping[str, Any] = {
+    "edge": {"tls_secret": "wildcard"},
+    "logging": {"snapshots": {"access_key": "[secret]", "secret_key": "[secret]", "endpoint": "s3.example.com"}},
+    "backup": {
+        "storage": "s3-compatible", "identity_provider": None, "replica_region": None, "access_key": "key",
+        "secret_key": "secret", "endpoint": "https://storage.example.com:9000", "endpoint_authority": "PEM",
+        "objectives": {"rpo": 120},
+    },
+    "notifications": {
+        "heartbeat_url": "https://heartbeat.example.com/token1",
+        "webhook_url": "https://responder.example.com/token2",
+        "slack_token": "xoxb-token3",
+        "mail": {
+            "host": "mail.example.com", "port": 587, "sender": "a@example.com",
+            "recipients": ["b@example.com", "c@example.com"], "username": "ops", "password": "mail-secret",
+        },
+    },
+    "incidents": {
+        "heartbeat_url": "https://heartbeat.example.com/token",
+        "status_page": {"page": "page1", "token": "page-secret"},
+    },
+}  # fmt: skip
 # How long an example takes says how busy the computer is.
 hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("patient")
@@ -28,6 +53,11 @@ hypothesis.settings.load_profile("patient")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The engine's first: where two files run side by side, the longest must not be the last."""
     items.sort(key=lambda item: item.path.parent.name != "engine")
+
+
+def pytest_collection_finish() -> None:
+    """What is imported and collected by now stays: no search for garbage needs to pass through it."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -55,10 +85,20 @@ def settings_of(stack: str = "prod", **overrides: Any) -> Settings:
     return parse(values, file=f"Pulumi.{stack}.yaml")
 
 
+def platform_of(stack: str, **overrides: Any) -> Recording:
+    """What a stack declares with these overrides, for tests that only look."""
+    return _recorded(settings_of(stack, **overrides), stack)
+
+
 @functools.cache
-def platform_of(stack: str) -> Recording:
-    """What a stack declares."""
-    return record_platform(settings_of(stack), stack=stack)
+def _recorded(settings: Settings, stack: str) -> Recording:
+    """Once for all tests of a process: each recording takes seconds."""
+    return record_platform(settings, stack=stack)
+
+
+def rendered_of(stack: str, **overrides: Any) -> Rendered:
+    """The same as a preview has it."""
+    return rendered_from(platform_of(stack, **overrides), stack, settings_of(stack, **overrides))
 
 
 @pytest.fixture
@@ -71,6 +111,12 @@ def settings() -> Callable[..., Settings]:
 def platform() -> Recording:
     """What prod declares."""
     return platform_of("prod")
+
+
+@pytest.fixture(scope="session")
+def extended() -> Recording:
+    """What prod declares with all of `EXTENDED`."""
+    return platform_of("prod", **EXTENDED)
 
 
 @pytest.fixture(scope="session", params=STACKS)

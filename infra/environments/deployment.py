@@ -215,16 +215,16 @@ def check(space: Workspace) -> None:
 
 def check_all(space: Workspace) -> None:
     """The same, and what a stack needs that is to stay. Raises `UserError`."""
-    check(space)
-    file, document = space.stack_file.name, space.document()
+    file, document, settings = space.stack_file.name, space.document(), settings_of(space)
     if space.stack != LOCAL and secrets.KEY not in space.config():
         raise SettingsError([f"{file}: secrets are missing: run `mcenv secrets init {space.stack}`"])
     by_passphrase = "encryptionsalt" in document or document.get("secretsprovider") == "passphrase"
-    if settings_of(space).environment is Environment.PROD and by_passphrase:
+    if settings.environment is Environment.PROD and by_passphrase:
         raise UserError(
             f"{file}: its secrets are encrypted by a passphrase, which prod must not depend on: give them to a key"
             f" service with `pulumi stack change-secrets-provider awskms://ALIAS --stack {space.stack}`"
         )
+    check(space)
 
 
 def _planned(space: Workspace, engine: Engine, progress: Progress) -> Plan:

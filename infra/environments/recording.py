@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+import gc
+from collections import OrderedDict
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import json_format
 from pulumi import _types
 from pulumi.runtime import mocks
+from pulumi.runtime.proto import resource_pb2
 from pulumi.runtime.settings import configure
 from pulumi.runtime.stack import run_in_stack
 
@@ -25,7 +28,7 @@ SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75f
 ACCOUNT = "123456789012"  # of AWS' own examples
 
 # Pulumi evaluates the annotations of a class again for each of its instances: a third of a recording's time.
-_types._types_from_py_properties = functools.cache(_types._types_from_py_properties)  # noqa: SLF001  # noqa: SLF001
+_types._types_from_py_properties = functools.cache(_types._types_from_py_properties)  # noqa: SLF001
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,13 +59,13 @@ class Recording(mocks.MockMonitor):
     """A resource monitor that answers with the inputs and remembers them. Ask it by type and name."""
 
     def __init__(self) -> None:
-        super().__init__(_Echo())
+        # No mocks, which would answer what the program never asks: for an existing resource, and a provider's function.
         self.registrations: list[Registration] = []
         self.outputs: dict[str, Mapping[str, Any]] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
-        """Remembers the request, masked, and answers as the mocks do."""
-        response = super().RegisterResource(request)  # type: ignore[no-untyped-call] # Pulumi's mocks have no types
+        """Remembers the request, masked, and answers with its inputs and what the cloud would assign."""
+        urn = self.make_urn(request.parent, request.type, request.name)
         inputs = json_format.MessageToDict(request.object)
         self.registrations.append(
             Registration(
@@ -74,10 +77,13 @@ class Recording(mocks.MockMonitor):
                 custom=request.custom,
                 protect=request.protect,
                 retain_on_delete=request.retainOnDelete,
-                urn=response.urn,
+                urn=urn,
                 depends={key: frozenset(on.urns) for key, on in request.propertyDependencies.items()},
             )
         )
+        # The mocks' own answer decodes the inputs and encodes them again.
+        response = resource_pb2.RegisterResourceResponse(urn=urn, id=f"{request.name}-id", object=request.object)
+        response.object.update(_assigned(request.type, request.name, inputs))
         return response
 
     def RegisterResourceOutputs(self, request: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -102,20 +108,32 @@ class Recording(mocks.MockMonitor):
         return (each.manifest for each in self.registrations if each.manifest is not None)
 
 
-class _Echo(mocks.Mocks):
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        return f"{args.name}-id", {**args.inputs, **_assigned(args)}
+class _Outstanding:
+    """Outputs without a value yet, as Pulumi keeps them; its own deque is searched for each: a third of a recording."""
 
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]] | None]:
-        return {}, None
+    def __init__(self) -> None:
+        self._futures: OrderedDict[asyncio.Future[Any], None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._futures)
+
+    def append(self, future: asyncio.Future[Any]) -> None:
+        self._futures[future] = None
+
+    def popleft(self) -> asyncio.Future[Any]:
+        return self._futures.popitem(last=False)[0]
+
+    def remove(self, future: asyncio.Future[Any]) -> None:
+        if future not in self._futures:
+            raise ValueError(future)
+        del self._futures[future]
 
 
-def _assigned(args: mocks.MockResourceArgs) -> dict[str, str]:
+def _assigned(type_: str, name: str, inputs: Mapping[str, Any]) -> dict[str, str]:
     """What AWS would say of a new resource, for the inputs of others."""
-    inputs = args.inputs
-    match args.typ:
+    match type_:
         case "aws:kms/key:Key":
-            return {"keyId": args.name, "arn": f"arn:aws:kms:{inputs['region']}:{ACCOUNT}:key/{args.name}"}
+            return {"keyId": name, "arn": f"arn:aws:kms:{inputs['region']}:{ACCOUNT}:key/{name}"}
         case "aws:iam/role:Role":
             return {"arn": f"arn:aws:iam::{ACCOUNT}:role/{inputs['name']}"}
         case "aws:s3/bucket:Bucket":
@@ -157,14 +175,15 @@ def record(declare: Callable[[], None], *, stack: str) -> Recording:
     Raises whatever `declare` or one of its `apply` functions raises.
     """
     # Pulumi keeps the root resource in a context variable: an empty context per run is what makes it forget the last.
-    return contextvars.Context().run(_record, declare, stack)
+    with collector_paused():
+        return contextvars.Context().run(_record, declare, stack)
 
 
 def _record(declare: Callable[[], None], stack: str) -> Recording:
     recording = Recording()
     engine = mocks.MockEngine(None)
     fresh: dict[str, Any] = {
-        "outputs": deque(),
+        "outputs": _Outstanding(),
         "feature_support": {},
     }  # what MockSettings would share with the last run
     configure(
@@ -179,3 +198,15 @@ def _record(declare: Callable[[], None], stack: str) -> Recording:
 def record_platform(settings: Settings, *, stack: str) -> Recording:
     """The platform of these settings, recorded."""
     return record(lambda: deploy(settings), stack=stack)
+
+
+@contextmanager
+def collector_paused() -> Generator[None]:
+    """Nothing that a recording makes is garbage before its end: looking for it is a third."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

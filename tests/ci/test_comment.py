@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
-import shutil
-import subprocess
 from decimal import Decimal
 
 import pytest
@@ -14,12 +12,11 @@ import pytest
 from infra.environments.ci import comment
 from infra.environments.ci.comment import LONGEST, MARK, Report
 from infra.environments.preview.cost import costs
-from infra.environments.preview.difference import Effect, difference
-from infra.environments.preview.stack_preview import Comparison, checked, render
-from infra.environments.preview.stackfile import CHECKOUT
+from infra.environments.preview.difference import difference
+from infra.environments.preview.stack_preview import Comparison, checked
 from infra.errors import UserError
 from policy.model import Finding
-from tests.conftest import settings_of
+from tests.conftest import rendered_of
 
 UPLOADS = "v1/PersistentVolumeClaim modelcard/app-uploads"
 EDGE = "apps/v1/Deployment modelcard/edge-nginx"
@@ -27,7 +24,7 @@ EDGE = "apps/v1/Deployment modelcard/edge-nginx"
 
 @pytest.fixture(scope="module")
 def prod():
-    return checked(render("prod", settings_of("prod")))
+    return checked(rendered_of("prod"))
 
 
 @pytest.fixture
@@ -146,35 +143,3 @@ def test_no_secret_is_in_it(prod, before):
     text = comment.markdown([report(prod, {})])
     assert "BEGIN" not in text
     assert prod.manifests
-
-
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """A checkout whose only revision has three nginx pods in each stack, and no stack dev."""
-    root = tmp_path_factory.mktemp("repository")
-    for folder in ("infra", "policy", "rules", "dashboards"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in CHECKOUT.glob("Pulumi*.yaml"):
-        shutil.copy(file, root)
-    table = root / "infra" / "defaults.py"
-    table.write_text(table.read_text().replace('same("edge.replicas", 2)', 'same("edge.replicas", 3)'))
-    dev = (root / "Pulumi.dev.yaml").read_text()
-    (root / "Pulumi.dev.yaml").unlink()
-    author = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
-    for command in (("init", "--quiet"), ("add", "."), (*author, "commit", "--quiet", "--message=Three")):
-        subprocess.run(["git", "-C", str(root), *command], check=True)
-    (root / "Pulumi.dev.yaml").write_text(dev)
-    return root
-
-
-def test_every_stack_is_compared_with_what_the_revision_would_have_made_of_it(repository):
-    found = {each.preview.stack: each for each in comment.reports([], repository, "HEAD")}
-    assert list(found) == ["dev", "local", "prod"]
-    assert {each.effect for each in found["dev"].comparison.differences} == {Effect.CREATED}
-    for stack in ("local", "prod"):
-        assert {each.key for each in found[stack].comparison.differences} == {EDGE, "v1/ResourceQuota modelcard/quota"}
-
-
-def test_a_revision_that_is_not_there(repository):
-    with pytest.raises(UserError, match="^nowhere: neither"):
-        comment.reports(["prod"], repository, "nowhere")

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from infra.components import database
-from infra.environments.recording import Recording, record_platform
-from tests.conftest import STACKS, container_of, platform_of, pod_of, settings_of, workloads
+from infra.environments.recording import Recording
+from tests.conftest import STACKS, container_of, platform_of, pod_of, workloads
 
 WORKLOADS = [(stack, name) for stack in STACKS for name in workloads(platform_of(stack))]
 # A Job serves nobody: its pods end, and it selects them itself.
@@ -53,12 +53,12 @@ def containers(workload):
 
 @pytest.fixture(scope="module")
 def with_other_files():
-    return record_platform(settings_of("prod", **OTHER_FILES), stack="prod")
+    return platform_of("prod", **OTHER_FILES)
 
 
 @pytest.fixture(scope="module")
 def with_other_secrets():
-    return record_platform(settings_of("prod", rotation=1), stack="prod")
+    return platform_of("prod", rotation=1)
 
 
 def annotation(platform: Recording, name: str, key: str) -> str:

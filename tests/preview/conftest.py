@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from infra.environments.preview.stack_preview import Rendered, render
-from tests.conftest import STACKS, settings_of
+from infra.environments.preview.stack_preview import Rendered
+from tests.conftest import STACKS, rendered_of
 
 Objects = dict[str, dict[str, Any]]
 
 
 @pytest.fixture(scope="session")
 def stacks() -> dict[str, Rendered]:
-    return {stack: render(stack, settings_of(stack)) for stack in STACKS}
+    return {stack: rendered_of(stack) for stack in STACKS}
 
 
 @pytest.fixture

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 
 import pytest
 
-from infra.environments.preview import preview
 from infra.environments.preview.against import of_revision, of_state
 from infra.environments.preview.difference import difference
-from infra.environments.preview.stackfile import CHECKOUT
 from infra.errors import UserError
 
 SIGNATURE, SECRET = "4dabf18193072939515e22adb298388d", "1b47061264138c4ac30d75fd1eb44270"
@@ -106,52 +103,17 @@ def test_a_broken_state(tmp_path, text):
         of_state("dev", file)
 
 
-@pytest.fixture(scope="module")
-def repository(tmp_path_factory):
-    """A checkout whose only revision has three nginx pods in each environment."""
-    root = tmp_path_factory.mktemp("repository")
-    for folder in ("infra", "policy"):
-        shutil.copytree(CHECKOUT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for file in CHECKOUT.glob("Pulumi*.yaml"):
-        shutil.copy(file, root)
-    table = root / "infra" / "defaults.py"
-    text = table.read_text()
-    assert 'same("edge.replicas", 2)' in text
-    table.write_text(text.replace('same("edge.replicas", 2)', 'same("edge.replicas", 3)'))
-    (root / "Pulumi.dev.yaml").rename(root / "Pulumi.old.yaml")
-    _git(root, "init", "--quiet")
-    _git(root, "add", ".")
-    _git(root, "commit", "--quiet", "--message=Three")
-    return root
-
-
 def _git(root, *arguments):
     author = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")
     subprocess.run(["git", "-C", str(root), *author, *arguments], check=True, capture_output=True)
 
 
-def test_the_program_of_a_revision_is_run(stacks, repository):
-    found = {each.key: each for each in difference(of_revision("prod", "HEAD", repository), stacks["prod"].manifests)}
-    changes = found["apps/v1/Deployment modelcard/edge-nginx"].changes
-    assert [(each.before, each.after) for each in changes if each.path == "spec.replicas"] == [(3, 2)]
-
-
-def test_a_preview_against_a_revision(repository):
-    comparison = preview("prod", repository, against="HEAD").comparison
-    assert comparison.with_what == "HEAD"
-    assert not comparison.stacks
-    assert "apps/v1/Deployment modelcard/edge-nginx" in {each.key for each in comparison.differences}
-
-
 @pytest.mark.parametrize("revision", ["nowhere", "--help", "HEAD:infra"])
-def test_a_revision_that_is_not_there(repository, revision):
+def test_a_revision_that_is_not_there(tmp_path, revision):
+    _git(tmp_path, "init", "--quiet")
+    _git(tmp_path, "commit", "--quiet", "--allow-empty", "--message=Nothing")
     with pytest.raises(UserError, match=f"^{revision}: neither a stack of this checkout nor a git revision: "):
-        of_revision("prod", revision, repository)
-
-
-def test_a_stack_that_the_revision_does_not_have(repository):
-    with pytest.raises(UserError, match=r"^HEAD: the program of that revision fails: Pulumi\.dev\.yaml: there"):
-        of_revision("dev", "HEAD", repository)
+        of_revision("prod", revision, tmp_path)
 
 
 def test_a_revision_without_a_preview(tmp_path):

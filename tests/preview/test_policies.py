@@ -10,8 +10,8 @@ import pytest
 from pulumi_kubernetes.core import v1 as core
 
 from infra.environments.preview import policies
-from infra.environments.recording import Registration, record, record_platform
-from tests.conftest import settings_of
+from infra.environments.recording import Registration, record
+from tests.conftest import platform_of
 
 PASSWORD = "canary-5up3r"
 
@@ -45,7 +45,7 @@ def own_storage() -> tuple[Registration, ...]:
         "storage": "s3-compatible", "endpoint": "https://storage.corp.example:8443", "identity_provider": None,
         "access_key": "key", "secret_key": "secret",
     }  # fmt: skip
-    return record_platform(settings_of("dev", backup=backup), stack="dev").registrations
+    return platform_of("dev", backup=backup).registrations
 
 
 def uncalled(registrations: tuple[Registration, ...]) -> list[str]:

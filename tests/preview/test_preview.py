@@ -11,14 +11,16 @@ import sys
 import pytest
 import yaml
 
-from infra.environments.preview import preview, render_json, render_markdown, render_text, write_to
+from infra.environments.preview import render_json, render_markdown, render_text, write_to
+from infra.environments.preview.difference import difference
+from infra.environments.preview.explained import explained, unexplained
 from infra.environments.preview.manifests import HEADER
-from infra.environments.preview.stack_preview import checked, compare_stacks, render
+from infra.environments.preview.stack_preview import Comparison, checked, compare_stacks, render
 from infra.environments.preview.stackfile import CHECKOUT
 from infra.settings import Secrets
 from infra.settings_reading import placeholder_secrets
 from policy.model import Finding
-from tests.conftest import STACKS, settings_of
+from tests.conftest import EXTENDED, STACKS, rendered_of, settings_of
 
 CANARY = "canary-7f3a9"
 
@@ -104,9 +106,8 @@ def test_an_object_of_the_wrong_shape_is_a_problem_and_no_crash(stacks):
     assert problems == ("v1/Service modelcard/edge-nginx: spec: 1 is not of type 'object', 'null'",)
 
 
-def test_a_certificate_of_somebody_else_is_in_order():
-    rendered = render("prod", settings_of("prod", edge={"tls_secret": "wildcard"}))
-    assert checked(rendered).problems == ()
+def test_what_a_stack_may_have_besides_is_in_order():
+    assert checked(rendered_of("prod", **EXTENDED)).problems == ()
 
 
 def test_secrets_are_in_no_output(stacks, tmp_path):
@@ -115,7 +116,15 @@ def test_secrets_are_in_no_output(stacks, tmp_path):
     assert next(names) > len(Secrets.model_fields)
     secrets["backup_recipient"] = "age1public"  # what only encrypts is no secret
     ours = render("prod", settings_of("prod", secrets=secrets))
-    result = checked(ours, compare_stacks(stacks["dev"], ours))
+    theirs = stacks["dev"]
+    comparison = Comparison(
+        with_what="dev",
+        stacks=True,
+        differences=difference(theirs.manifests, ours.manifests),
+        explained=explained(theirs.settings, ours.settings),
+        unexplained=tuple(unexplained(("dev", "prod"), theirs.settings, ours.settings, why={})),
+    )
+    result = checked(ours, comparison)
     write_to(result.manifests, tmp_path)
     files = [path.read_text() for path in tmp_path.rglob("*.yaml")]
     everything = "\n".join([repr(ours), render_text(result), render_markdown(result), render_json(result), *files])
@@ -134,9 +143,10 @@ def test_files_hold_the_manifests(prod, tmp_path):
     assert len(files) == len(prod.manifests)
     assert tmp_path / "modelcard" / "deployment.apps_edge-nginx.yaml" in files
     assert tmp_path / "cluster" / "namespace_modelcard.yaml" in files
-    found = [yaml.safe_load(path.read_text()) for path in files]
+    found = [yaml.load(path.read_text(), yaml.CSafeLoader) for path in files]
     assert sorted(map(json.dumps, found)) == sorted(
-        json.dumps(yaml.safe_load(yaml.safe_dump(each))) for each in prod.manifests.values()
+        json.dumps(yaml.load(yaml.dump(each, Dumper=yaml.CSafeDumper), yaml.CSafeLoader))
+        for each in prod.manifests.values()
     )
 
 
@@ -168,9 +178,3 @@ def test_a_preview_needs_no_engine_cluster_or_credentials():
         [sys.executable, "-c", program, str(CHECKOUT)], env={"PATH": ""}, capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == ["True", "False", "False", "False"]
-
-
-def test_a_preview_of_the_checkout_against_a_stack():
-    result = preview("prod", CHECKOUT, against="dev")
-    assert result.comparison.with_what == "dev"
-    assert result.ok

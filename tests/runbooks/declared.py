@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.environments.recording import Recording, record_platform
-from tests.conftest import NAME, Manifest, settings_of
+from infra.environments.recording import Recording
+from tests.conftest import NAME, Manifest, platform_of
 
 # Everybody is told, so that what telling needs is there.
 NOTIFICATIONS = {
@@ -183,4 +183,4 @@ def _terms(selector: str) -> Iterator[tuple[str, list[str]]]:
 @functools.cache
 def declared() -> Declared:
     """What prod declares when everybody is told."""
-    return Declared(record_platform(settings_of("prod", notifications=NOTIFICATIONS), stack="prod"))
+    return Declared(platform_of("prod", notifications=NOTIFICATIONS))

@@ -7,9 +7,8 @@ import yaml
 
 from infra.components import app
 from infra.components.adapter import adapter_config, encoded, prometheus_access
-from infra.environments.recording import record_platform
 from infra.monitoring.promql import parse, selectors
-from tests.conftest import container_of, platform_of, pod_of, settings_of
+from tests.conftest import container_of, platform_of, pod_of
 
 GROUP = "custom.metrics.k8s.io"
 AUTOSCALER = {"kind": "ServiceAccount", "name": "horizontal-pod-autoscaler", "namespace": "kube-system"}
@@ -139,7 +138,7 @@ def test_it_may_read_the_applications_pods_and_who_is_asking(platform):
 
 
 def test_two_stacks_in_one_cluster_do_not_share_what_is_the_clusters(platform):
-    other = record_platform(settings_of("prod", namespace="other"), stack="prod")
+    other = platform_of("prod", namespace="other")
 
     def names(recording):
         kinds = ("v1:ClusterRoleBinding", "v1:ClusterRole")

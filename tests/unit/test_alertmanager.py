@@ -7,22 +7,8 @@ import yaml
 
 from infra.components.alertmanager import GOSSIP, PORT, cluster_arguments, cluster_config
 from infra.components.incidents import webhook
-from infra.environments.recording import record_platform
 from infra.monitoring.routing import alertmanager_config
-from tests.conftest import container_of, peers, platform_of, pod_of, settings_of
-
-NOTIFICATIONS = {
-    "heartbeat_url": "https://heartbeat.example.com/token1",
-    "webhook_url": "https://responder.example.com/token2",
-    "slack_token": "xoxb-token3",
-    "mail": {"host": "mail.example.com", "port": 587, "sender": "a@example.com", "recipients": ["b@example.com"]},
-}
-
-
-@pytest.fixture(scope="module")
-def telling():
-    """A platform whose notifications are all set."""
-    return record_platform(settings_of("prod", notifications=NOTIFICATIONS), stack="prod")
+from tests.conftest import EXTENDED, container_of, peers, platform_of, pod_of, settings_of
 
 
 def stateful_set(platform):
@@ -120,42 +106,43 @@ def test_links_in_notifications_lead_to_the_forwarded_port(platform):
     assert f"--web.external-url=https://localhost:{PORT}" in arguments(platform)
 
 
-def test_its_configuration_is_that_of_the_routes(telling):
-    settings = settings_of("prod", notifications=NOTIFICATIONS).notifications
+def test_its_configuration_is_that_of_the_routes(extended):
+    settings = settings_of("prod", notifications=EXTENDED["notifications"]).notifications
     responder = webhook("modelcard-observability")
-    assert config(telling) == json.loads(json.dumps(alertmanager_config(settings, responder=responder)))
+    assert config(extended) == json.loads(json.dumps(alertmanager_config(settings, responder=responder)))
 
 
-def test_what_it_must_keep_secret_is_in_a_secret(telling):
-    data = telling.one("v1:ConfigMap", "alertmanager-config")["data"]
-    assert [token for token in ("token1", "token2", "token3") if token in json.dumps(data)] == []
-    assert telling.one("v1:Secret", "alertmanager-notifications")["stringData"] == {
+def test_what_it_must_keep_secret_is_in_a_secret(extended):
+    data = extended.one("v1:ConfigMap", "alertmanager-config")["data"]
+    assert [token for token in ("token1", "token2", "token3", "mail-secret") if token in json.dumps(data)] == []
+    assert extended.one("v1:Secret", "alertmanager-notifications")["stringData"] == {
         "responder-token": "[secret]",
         "heartbeat-url": "[secret]",
         "webhook-url": "[secret]",
         "slack-token": "[secret]",
+        "mail-password": "[secret]",
     }
 
 
-def test_every_file_that_its_configuration_names_is_mounted(telling):
-    container, volumes = container_of(stateful_set(telling)), pod_of(stateful_set(telling))["volumes"]
+def test_every_file_that_its_configuration_names_is_mounted(extended):
+    container, volumes = container_of(stateful_set(extended)), pod_of(stateful_set(extended))["volumes"]
     secrets = {each["name"]: each["secret"]["secretName"] for each in volumes if "secret" in each}
     files = {
         f"{mount['mountPath']}/{file}"
         for mount in container["volumeMounts"]
         if mount["name"] in secrets
-        for file in telling.one("v1:Secret", secrets[mount["name"]])["stringData"]
+        for file in extended.one("v1:Secret", secrets[mount["name"]])["stringData"]
     }
-    texts = telling.one("v1:ConfigMap", "alertmanager-config")["data"].values()
+    texts = extended.one("v1:ConfigMap", "alertmanager-config")["data"].values()
     named = {word for text in texts for word in text.split() if word.startswith("/run/secrets/")}
     assert len(named) >= 7
     assert named <= files
 
 
-def test_it_calls_whom_it_tells_and_nobody_else(telling):
+def test_it_calls_whom_it_tells_and_nobody_else(extended):
     out = {
         name: (peers(each), each["spec"]["egress"][0]["ports"])
-        for name, each in policies(telling).items()
+        for name, each in policies(extended).items()
         if name.startswith("alertmanager-to-")
     }
     assert out == {

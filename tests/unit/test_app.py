@@ -8,12 +8,12 @@ import pytest
 
 from infra.components.app import METRICS, WORKLOAD
 from infra.environments.preview.crosscheck import crosscheck
-from infra.environments.preview.stack_preview import checked, render
-from infra.environments.recording import record_platform
+from infra.environments.preview.stack_preview import checked
 from infra.monitoring.promql import parse, selectors
-from tests.conftest import container_of, peers, platform_of, pod_of, settings_of, workloads
+from tests.conftest import container_of, peers, platform_of, pod_of, rendered_of, settings_of, workloads
 
 NAME = "modelcard-generator"
+KEDA = {"app": {"autoscaling": {"metrics_from": "keda"}}}
 
 
 def deployment(stack: str = "prod") -> Any:
@@ -108,8 +108,7 @@ def test_the_autoscaler_moves_at_the_guides_pace():
 
 @pytest.fixture(scope="module")
 def with_keda():
-    settings = settings_of("prod", app={"autoscaling": {"metrics_from": "keda"}})
-    return record_platform(settings, stack="prod")
+    return platform_of("prod", **KEDA)
 
 
 @pytest.fixture
@@ -183,7 +182,7 @@ def test_no_room_is_kept_for_an_adapter_that_is_not_there(with_keda):
 
 
 def test_a_preview_counts_the_pods_that_keda_may_make():
-    rendered = render("prod", settings_of("prod", app={"autoscaling": {"metrics_from": "keda"}}))
+    rendered = rendered_of("prod", **KEDA)
     assert checked(rendered).complaints == ()
     manifests = copy.deepcopy(dict(rendered.manifests))
     manifests[f"keda.sh/v1alpha1/ScaledObject modelcard/{NAME}"]["spec"]["maxReplicaCount"] = 21

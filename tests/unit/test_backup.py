@@ -3,16 +3,11 @@
 import pytest
 
 from infra.components.backup import JOBS, WORKLOADS
-from infra.environments.recording import record_platform
-from tests.conftest import container_of, jobs, peers, platform_of, pod_of, settings_of
+from tests.conftest import container_of, jobs, peers, platform_of, pod_of
 
 NAMES = [each.name for each in WORKLOADS]
 ROLES = {each.name: role for each, (role, _) in JOBS.items()}
 each_job = pytest.mark.parametrize("name", NAMES)
-OTHER_STORAGE = {
-    "storage": "s3-compatible", "identity_provider": None, "replica_region": None, "access_key": "key",
-    "secret_key": "secret", "endpoint": "https://storage.example.com:9000", "endpoint_authority": "PEM",
-}  # fmt: skip
 
 
 def cron(platform, name):
@@ -21,11 +16,6 @@ def cron(platform, name):
 
 def told(platform, name):
     return {each["name"]: each["value"] for each in container_of(jobs(platform)[name])["env"]}
-
-
-@pytest.fixture(scope="module")
-def elsewhere():
-    return record_platform(settings_of("prod", backup=OTHER_STORAGE), stack="prod")
 
 
 def test_there_is_a_job_for_each_command(each_platform):
@@ -105,15 +95,15 @@ def test_who_may_be_reached(platform):
 
 
 @each_job
-def test_another_storage_is_reached_with_keys_and_no_role(elsewhere, name):
-    given = told(elsewhere, name)
+def test_another_storage_is_reached_with_keys_and_no_role(extended, name):
+    given = told(extended, name)
     assert given["MCOPS_BACKUP_ENDPOINT"] == "https://storage.example.com:9000"
     assert [variable for variable in given if variable.startswith("AWS_")] == []
-    secret = elsewhere.one("v1:Secret", name)["stringData"]
+    secret = extended.one("v1:Secret", name)["stringData"]
     assert {"mcops_backup_access_key", "mcops_backup_secret_key"} <= secret.keys()
-    egress = elsewhere.one("v1:NetworkPolicy", f"{name}-to-storage")["spec"]["egress"]
+    egress = extended.one("v1:NetworkPolicy", f"{name}-to-storage")["spec"]["egress"]
     assert [port["port"] for port in egress[0]["ports"]] == [9000]
 
 
-def test_another_storage_needs_nothing_of_aws(elsewhere):
-    assert [each.name for each in elsewhere.registrations if each.type.startswith("aws:")] == []
+def test_another_storage_needs_nothing_of_aws(extended):
+    assert [each.name for each in extended.registrations if each.type.startswith("aws:")] == []

@@ -3,9 +3,8 @@
 import pytest
 
 from infra.components.database import PG_HBA, PG_IDENT, postgresql_conf
-from infra.environments.recording import record_platform
 from infra.quantities import Memory
-from tests.conftest import container_of, directives, everything_that_runs, peers, platform_of, pod_of, settings_of
+from tests.conftest import container_of, directives, everything_that_runs, peers, platform_of, pod_of
 
 
 @pytest.mark.parametrize(
@@ -53,18 +52,8 @@ def test_nobody_connects_without_a_password_but_who_runs_in_the_pod():
     assert PG_IDENT == "pod postgres postgres\npod postgres backup\n"
 
 
-def test_a_rotation_tells_the_database_and_replaces_who_logs_in():
-    before, after = (
-        everything_that_runs(record_platform(settings_of("prod", rotation=each), stack="prod")) for each in (1, 2)
-    )
-    replaced = {name for name, each in before.items() if each != after[name]}
-    assert "database-postgres" not in replaced
-    assert {"modelcard-generator", "postgres-exporter"} <= replaced
-
-
-def test_its_log_is_archived_at_least_twice_as_often_as_what_may_be_lost():
-    platform = record_platform(settings_of("prod", backup={"objectives": {"rpo": 120}}), stack="prod")
-    conf = directives(platform.one("v1:ConfigMap", "database-config")["data"]["postgresql.conf"], "=")
+def test_its_log_is_archived_at_least_twice_as_often_as_what_may_be_lost(extended):
+    conf = directives(extended.one("v1:ConfigMap", "database-config")["data"]["postgresql.conf"], "=")
     assert (conf["archive_mode"], conf["archive_timeout"]) == ("on", "60s")
     assert conf["archive_command"] == "'pgbackrest --stanza=modelcard archive-push %p'"
 

@@ -5,9 +5,8 @@ import re
 import pytest
 
 from infra.components.edge import METRICS, PORT, nginx_conf
-from infra.environments.recording import record_platform
 from infra.quantities import Memory
-from tests.conftest import container_of, peers, pod_of, settings_of
+from tests.conftest import container_of, peers, pod_of
 
 CONF = nginx_conf("modelcard-generator:8080", Memory("100Mi"))
 
@@ -73,10 +72,9 @@ def test_the_ingress_leads_to_nginx(platform):
     assert backend == {"name": service["metadata"]["name"], "port": {"name": service["spec"]["ports"][0]["name"]}}
 
 
-def test_a_certificate_that_others_keep_replaces_its_own():
-    platform = record_platform(settings_of("prod", edge={"tls_secret": "wildcard"}), stack="prod")
-    assert platform.one("v1:Ingress", "edge-ingress")["spec"]["tls"][0]["secretName"] == "wildcard"
-    assert "edge-tls" not in [each.name for each in platform.all("v1:Secret")]
+def test_a_certificate_that_others_keep_replaces_its_own(extended):
+    assert extended.one("v1:Ingress", "edge-ingress")["spec"]["tls"][0]["secretName"] == "wildcard"
+    assert "edge-tls" not in [each.name for each in extended.all("v1:Secret")]
 
 
 def test_only_the_ingress_controller_reaches_it(platform):

@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from infra.components.elasticsearch import elasticsearch_config, heap_options
-from infra.environments.recording import record_platform
 from infra.environments.secrets import generate
 from infra.quantities import Memory
 from infra.settings import Snapshots
@@ -90,12 +89,10 @@ def test_without_keys_it_goes_nowhere(platform):
     assert [each.name for each in platform.all("NetworkPolicy") if each.name == "elasticsearch-to-internet"] == []
 
 
-def test_with_keys_it_reaches_the_bucket_and_keeps_them_out_of_sight():
-    keys = {"access_key": "[secret]", "secret_key": "[secret]", "endpoint": "s3.example.com"}
-    platform = record_platform(settings_of("prod", logging={"snapshots": keys}), stack="prod")
-    assert platform.one("NetworkPolicy", "elasticsearch-to-internet")
-    assert set(platform.one("v1:Secret", "elasticsearch-snapshots")["stringData"]) == {"access_key", "secret_key"}
-    assert "--snapshots=modelcard-backups" in container_of(platform.one("batch/v1:Job", "log-setup"))["args"]
+def test_with_keys_it_reaches_the_bucket_and_keeps_them_out_of_sight(extended):
+    assert extended.one("NetworkPolicy", "elasticsearch-to-internet")
+    assert set(extended.one("v1:Secret", "elasticsearch-snapshots")["stringData"]) == {"access_key", "secret_key"}
+    assert "--snapshots=modelcard-backups" in container_of(extended.one("batch/v1:Job", "log-setup"))["args"]
 
 
 def test_another_endpoint_is_told():

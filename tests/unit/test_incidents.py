@@ -3,35 +3,13 @@
 import pytest
 
 from infra.components.incidents import PORT, webhook
-from infra.environments.recording import record_platform
 from infra.environments.secrets import SERVERS
 from infra.monitoring.routing import ROUTES, alertmanager_config
 from infra.parts.incidents import responder_secrets
 from modelcard_ops.incidents.settings import PREFIX, Settings
-from tests.conftest import container_of, peers, platform_of, pod_of, settings_of
+from tests.conftest import EXTENDED, container_of, peers, platform_of, pod_of, settings_of
 
 NAME = "incident-responder"
-MAIL = {
-    "host": "mail.example.com",
-    "port": 587,
-    "sender": "a@example.com",
-    "recipients": ["b@example.com", "c@example.com"],
-    "username": "ops",
-    "password": "mail-secret",
-}
-TOLD = {
-    "notifications": {"slack_token": "slack-secret", "mail": MAIL},
-    "incidents": {
-        "heartbeat_url": "https://heartbeat.example.com/token",
-        "status_page": {"page": "page1", "token": "page-secret"},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def telling():
-    """A platform that tells people by everything that there is."""
-    return record_platform(settings_of("prod", **TOLD), stack="prod")
 
 
 def stateful_set(platform):
@@ -63,16 +41,16 @@ def test_it_runs_the_command_of_the_operators_image(platform):
     assert container["image"] == settings_of("prod").ops.image
 
 
-def test_it_knows_every_variable_and_every_secret_that_it_is_given(telling):
-    given = {name.lower() for name in variables(telling)} - {"secrets_dir"}
-    secrets = telling.one("v1:Secret", "incidents-secrets")["stringData"]
+def test_it_knows_every_variable_and_every_secret_that_it_is_given(extended):
+    given = {name.lower() for name in variables(extended)} - {"secrets_dir"}
+    secrets = extended.one("v1:Secret", "incidents-secrets")["stringData"]
     files = {name.removeprefix(PREFIX.lower()) for name in secrets}
     assert (given | files) <= set(Settings.model_fields)
-    assert set(responder_secrets(settings_of("prod", **TOLD))) < files
+    assert set(responder_secrets(settings_of("prod", **EXTENDED))) < files
 
 
-def test_it_reads_its_variables_as_they_are_meant(telling, monkeypatch):
-    for name, value in variables(telling).items():
+def test_it_reads_its_variables_as_they_are_meant(extended, monkeypatch):
+    for name, value in variables(extended).items():
         monkeypatch.setenv(f"{PREFIX}{name}", value)
     read = Settings(webhook_token="w" * 16, token="t" * 16)
     assert read.namespaces == ("modelcard", "modelcard-observability", "modelcard-agents")
@@ -88,8 +66,8 @@ def test_it_lacks_nothing_that_it_cannot_do_without(platform):
     assert {name for name, field in Settings.model_fields.items() if field.is_required()} <= given
 
 
-def test_no_secret_is_among_its_variables(telling):
-    assert [value for value in variables(telling).values() if "secret" in value and not value.startswith("/")] == []
+def test_no_secret_is_among_its_variables(extended):
+    assert [value for value in variables(extended).values() if "secret" in value and not value.startswith("/")] == []
 
 
 def test_every_priority_is_told_to_it_by_tls_and_with_its_token():
@@ -125,8 +103,8 @@ def test_alertmanager_and_prometheus_call_it_and_nobody_else(platform):
     assert peers(policies(platform)[f"{NAME}-metrics"]) == {"prometheus"}
 
 
-def test_it_calls_whom_it_asks_and_whom_it_tells(telling):
-    out = {name.removeprefix(f"{NAME}-to-") for name in policies(telling) if name.startswith(f"{NAME}-to-")}
+def test_it_calls_whom_it_asks_and_whom_it_tells(extended):
+    out = {name.removeprefix(f"{NAME}-to-") for name in policies(extended) if name.startswith(f"{NAME}-to-")}
     assert out == {
         "alertmanager", "api", "database-postgres", "internet", "mail", "modelcard-generator", "prometheus",
     }  # fmt: skip

@@ -3,8 +3,7 @@
 import pytest
 
 from infra.components.kube_state_metrics import METRICS
-from infra.environments.recording import record_platform
-from tests.conftest import container_of, settings_of
+from tests.conftest import container_of, platform_of
 
 SPACES = ("modelcard", "modelcard-agents", "modelcard-observability")
 OWN = ("kube-state-metrics", "kube-state-metrics-agents", "kube-state-metrics-application")
@@ -73,6 +72,6 @@ def test_the_labels_of_its_series_are_those_of_the_objects():
 
 
 def test_a_stack_of_another_name_looks_at_its_own_namespaces():
-    platform = record_platform(settings_of("dev", namespace="other"), stack="dev")
+    platform = platform_of("prod", namespace="other")
     args = container_of(platform.one("v1:Deployment", "kube-state-metrics"))["args"]
     assert "--namespaces=other,other-observability,other-agents" in args

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from infra.environments.ephemeral import derived, lifetime
-from infra.environments.preview.stack_preview import checked, render, rendered
+from infra.environments.preview.stack_preview import checked, rendered
 from infra.environments.workspace import ROOT
 from infra.errors import UserError
 from infra.kube.marks import ENVIRONMENT
-from tests.conftest import settings_of
+from tests.conftest import rendered_of
 
 DEV = """
 secretsprovider: awskms://alias/dev
@@ -83,7 +83,7 @@ def environments(tmp_path_factory):
         shutil.copy(file, root)
     origin = derived.origin("dev", root)
     spaces = [derived.write(origin, name, {}) for name in ("pr-1", "pr-12")]
-    return [*(rendered(space.stack, space.project) for space in spaces), render("dev", settings_of("dev"))]
+    return [*(rendered(space.stack, space.project) for space in spaces), rendered_of("dev")]
 
 
 def test_it_is_in_order(environments):

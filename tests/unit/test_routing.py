@@ -32,7 +32,7 @@ ALERTS = [
 EXAMPLES = [
     (test["alertname"], example["exp_labels"])
     for path in sorted((ROOT / "rules" / "tests").glob("*.yml"))
-    for case in yaml.safe_load(path.read_text()).get("tests", [])
+    for case in yaml.load(path.read_text(), yaml.CSafeLoader).get("tests", [])
     for test in case.get("alert_rule_test", [])
     for example in test.get("exp_alerts", [])
 ]

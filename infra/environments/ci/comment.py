@@ -17,7 +17,7 @@ from infra.environments.preview.cost import Cost, Costs, costs
 from infra.environments.preview.difference import Difference, Effect, difference
 from infra.environments.preview.manifests import Manifests
 from infra.environments.preview.render import comparison_markdown, escaped
-from infra.environments.preview.stack_preview import Comparison, Preview, checked, collector_paused, rendered
+from infra.environments.preview.stack_preview import Comparison, Preview, checked, nothing_collected, rendered
 from infra.errors import UserError
 
 MARK = "<!-- mcenv ci: preview of every stack -->"  # by it the comment is found again
@@ -47,7 +47,7 @@ def reports(stacks: Sequence[str], root: Path, against: str) -> list[Report]:
         raise UserError(f"{root}: there is no Pulumi.STACK.yaml: nothing to preview")
     for stack in stacks:
         stackfile.find(root, stack)
-    with ThreadPoolExecutor(max_workers=1) as pool, collector_paused():
+    with ThreadPoolExecutor(max_workers=1) as pool, nothing_collected():
         # The earlier program runs in processes of its own meanwhile.
         earlier = pool.submit(of_revision_each, stacks, against, root)
         ours = [checked(rendered(stack, root)) for stack in stacks]

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 from infra.environments.preview.against import EACH
-from infra.environments.preview.stack_preview import collector_paused, rendered
+from infra.environments.preview.stack_preview import nothing_collected, rendered
 from infra.errors import UserError
 
 if __name__ == "__main__":
     try:
-        with collector_paused():
+        with nothing_collected():
             if sys.argv[1] == EACH:
                 print(json.dumps({stack: rendered(stack, Path.cwd()).manifests for stack in sys.argv[2:]}))
             else:

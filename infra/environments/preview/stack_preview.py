@@ -16,7 +16,7 @@ from infra.environments.preview.crosscheck import crosscheck
 from infra.environments.preview.difference import Difference, difference
 from infra.environments.preview.manifests import Manifests
 from infra.environments.preview.tree import tree
-from infra.environments.recording import Registration, record_platform
+from infra.environments.recording import Recording, Registration, collector_paused, record_platform
 from infra.errors import UserError
 from infra.settings import Settings
 from policy.runner import Report
@@ -75,7 +75,7 @@ def preview(stack: str, root: Path, *, against: str | None = None, state_file: P
     `against` is another stack, a git revision, or `state`, which is then read from `state_file`. Raises `UserError` if
     a stack file or what to compare with is not in order.
     """
-    with collector_paused():
+    with nothing_collected():
         ours = rendered(stack, root)
         return checked(ours, _compared(ours, root, against, state_file) if against else None)
 
@@ -87,7 +87,12 @@ def rendered(stack: str, root: Path) -> Rendered:
 
 def render(stack: str, settings: Settings) -> Rendered:
     """What the program declares for these settings."""
-    registrations = tuple(record_platform(settings, stack=stack).registrations)
+    return rendered_from(record_platform(settings, stack=stack), stack, settings)
+
+
+def rendered_from(recording: Recording, stack: str, settings: Settings) -> Rendered:
+    """What the program declared for these settings as it was recorded."""
+    registrations = tuple(recording.registrations)
     pairs = declarations.declared(registrations)
     return Rendered(
         stack=stack,
@@ -154,13 +159,10 @@ def _is_stack(root: Path, name: str) -> bool:
 
 
 @contextmanager
-def collector_paused() -> Generator[None]:
-    """A recording makes a million objects that stay: looking for garbage in them, at exit too, is a third."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if was:
-            gc.enable()
+def nothing_collected() -> Generator[None]:
+    """What previews make stays until the process ends: looking for garbage in it, at exit too, is a third."""
+    with collector_paused():
+        try:
+            yield
+        finally:
+            gc.freeze()

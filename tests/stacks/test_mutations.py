@@ -11,7 +11,6 @@ from policy.exceptions import EXCEPTIONS
 from policy.rules import ALL
 from tests.policy.matrix import LEAST, ours, platform
 from tests.policy.mutations import MOST, Mutant, mutants
-from tests.policy.page import PAGE, page
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +49,3 @@ def test_mutants_are_many_and_the_same_each_time(whole):
     assert [str(mutant) for mutant in first] == [str(mutant) for mutant in second]
     assert len(first) > len(mutants(whole, most=1)) * (MOST - 1)
     assert all(mutant.after != mutant.before for mutant in first)
-
-
-def test_the_page_of_policies_is_up_to_date():
-    assert PAGE.read_text() == page(), "run `make generated`"
