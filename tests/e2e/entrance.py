@@ -45,7 +45,8 @@ http {{
 
 
 def open_entrance(stack: Stack) -> None:
-    """Returns when it is ready."""
+    """Returns when it is ready. One that a killed run has left would lead to a Service that is gone."""
+    close_entrance(stack)
     settings = stack.settings
     space = settings.edge.ingress_namespace
     backend = f"{edge.WORKLOAD.name}.{stack.namespaces['application']}.svc:{edge.PORT}"
