@@ -148,7 +148,9 @@ def test_those_who_approve_see_what_is_lost_first_and_the_fingerprint(made):
     assert planned.text(made).endswith(f"Fingerprint {made.fingerprint}")
 
 
-def test_prods_secrets_must_not_depend_on_a_passphrase(space):
+def test_prods_secrets_must_not_depend_on_a_passphrase(space, monkeypatch):
+    checked: list[Workspace] = []
+    monkeypatch.setattr(deployment, "check", checked.append)  # what it declares is another test's
     document = yaml.safe_load(space.stack_file.read_text())
     document["config"]["modelcard-platform:secrets"] = {"secure": "v1:x"}
     for wrong in ({"encryptionsalt": "v1:x"}, {"secretsprovider": "passphrase"}):
@@ -157,6 +159,7 @@ def test_prods_secrets_must_not_depend_on_a_passphrase(space):
             deployment.check_all(space)
     space.stack_file.write_text(yaml.safe_dump(document | {"secretsprovider": "awskms://alias/x", "encryptedkey": "A"}))
     deployment.check_all(space)
+    assert checked == [space]
 
 
 def test_a_copy_of_the_state_is_whole_and_for_its_owner_only(space):
