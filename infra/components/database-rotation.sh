@@ -5,6 +5,7 @@ set -euo pipefail
 # No password in a log or in pg_stat_activity.
 export PGOPTIONS="-c client_min_messages=warning -c track_activities=off -c log_min_duration_statement=-1 -c log_min_error_statement=panic"
 known=""
+trap 'exit 0' INT TERM # else bash waits for its pause, and the pod for bash
 
 tell() {
   statements=$(bash "$SCRIPTS/roles.sh") &&
@@ -24,5 +25,6 @@ while true; do
     echo "the servers have what the Secrets say"
   fi
   touch "$ALIVE"
-  sleep "${PAUSE:-5}"
+  sleep "${PAUSE:-5}" &
+  wait $!
 done

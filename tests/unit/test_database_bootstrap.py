@@ -53,7 +53,7 @@ class Bootstrapped:
         path = f"{self.binaries}:{os.environ['PATH']}"
         self.variables = {
             "PATH": path, "HOME": str(self.folder), "LC_ALL": "C.UTF-8", "PGDATA": str(self.folder / "data"),
-            "SECRETS": str(self.secrets), "SCRIPTS": str(self.folder), "TLS": str(self.tls), "PAUSE": "0.1",
+            "SECRETS": str(self.secrets), "SCRIPTS": str(self.folder), "TLS": str(self.tls), "PAUSE": "0.2",
             "SOCKET": str(self.folder), "ALIVE": str(self.folder / "alive"),
             "DATABASE": DATABASE, "MONITOR": MONITOR, "BACKUP": pgbackrest.ROLE,
         }  # fmt: skip
@@ -111,8 +111,8 @@ class Bootstrapped:
             yield
         finally:
             teller = self.processes.pop()
-            teller.kill()
-            teller.wait()
+            teller.send_signal(signal.SIGINT)  # the image's STOPSIGNAL
+            teller.wait(3)
 
     def stop(self) -> None:
         for process in self.processes:
