@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.kube.component import API_PORTS
 from tests.conftest import NAME, peer_name, pod_of, workloads
 
 Edge = tuple[str, str, str]  # client, target, port
@@ -139,6 +140,17 @@ def test_every_edge_inside_leads_to_a_port_of_a_workload(platform):
         for port in container.get("ports", [])
     }
     assert {(target, port) for _, target, port in inside(platform) | INTO} == listening - PROBED_BY_NODE
+
+
+def test_who_may_call_the_api_server_may_call_nothing_else_by_it(each_platform):
+    """Nobody knows its address beforehand: a rule for it is one for every private address at these ports."""
+    listening = {
+        (name, port["containerPort"])
+        for name, workload in workloads(each_platform).items()
+        for container in pod_of(workload)["containers"]
+        for port in container.get("ports", [])
+    }
+    assert [each for each in listening if each[1] in API_PORTS] == []
 
 
 def test_a_policy_says_which_direction_it_is_about(platform):
