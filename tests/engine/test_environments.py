@@ -97,7 +97,7 @@ def _are_whole_and_apart(scene: Scene) -> None:
     }
     assert hosts == {"long.modelcard.localhost", "short.modelcard.localhost"}
     passwords = [
-        core.read_namespaced_secret("database-auth", namespace).data["password"]
+        core.read_namespaced_secret("database-auth", namespace).data["modelcard"]
         for namespace in ("modelcard-env-long", "modelcard-env-short", "modelcard")
     ]
     assert len(set(passwords)) == 3
