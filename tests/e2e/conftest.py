@@ -18,6 +18,7 @@ from tests.e2e.stack import Stack
 
 EVIDENCE = ROOT / "build" / "e2e"
 FAILED = pytest.StashKey[bool]()
+SAY = Progress()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -26,17 +27,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report = yield
     if report.failed:
         item.config.stash[FAILED] = True
-        Progress()(f"{item.name}: {getattr(report.longrepr, 'reprcrash', report.longrepr)}"[:2000])
+        SAY(f"{item.name}: {getattr(report.longrepr, 'reprcrash', report.longrepr)}"[:2000])
     return report
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Stack]:
     """Deployed and ready. `E2E_KEEP=1` leaves it there."""
-    say = Progress()
-    stack = Stack(tmp_path_factory.mktemp("e2e"), say)
+    stack = Stack(tmp_path_factory.mktemp("e2e"), SAY)
     stack.configure()
-    images.provide(stack.settings, say)
+    images.provide(stack.settings, SAY)
     stack.clear()
     try:
         stack.up()
@@ -46,7 +46,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReque
         raise
     finally:
         if request.config.stash.get(FAILED, False):
-            say(f"what failed said: {collect(stack, EVIDENCE)}")
+            SAY(f"what failed said: {collect(stack, EVIDENCE)}")
         if not os.environ.get("E2E_KEEP"):
             stack.down()
 

@@ -10,10 +10,8 @@ import pytest
 import yaml
 
 from infra.environments.preview import render_json, render_markdown, render_text, write_to
-from infra.environments.preview.difference import difference
-from infra.environments.preview.explained import explained, unexplained
 from infra.environments.preview.manifests import HEADER
-from infra.environments.preview.stack_preview import Comparison, checked, compare_stacks, render
+from infra.environments.preview.stack_preview import checked, compare_stacks, render
 from infra.settings import Secrets
 from infra.settings_reading import placeholder_secrets
 from policy.model import Finding
@@ -107,15 +105,7 @@ def test_secrets_are_in_no_output(stacks, tmp_path):
     assert next(names) > len(Secrets.model_fields)
     secrets["backup_recipient"] = "age1public"  # what only encrypts is no secret
     ours = render("prod", settings_of("prod", secrets=secrets))
-    theirs = stacks["dev"]
-    comparison = Comparison(
-        with_what="dev",
-        stacks=True,
-        differences=difference(theirs.manifests, ours.manifests),
-        explained=explained(theirs.settings, ours.settings),
-        unexplained=tuple(unexplained(("dev", "prod"), theirs.settings, ours.settings, why={})),
-    )
-    result = checked(ours, comparison)
+    result = checked(ours, compare_stacks(stacks["dev"], ours))
     write_to(result.manifests, tmp_path)
     files = [path.read_text() for path in tmp_path.rglob("*.yaml")]
     everything = "\n".join([repr(ours), render_text(result), render_markdown(result), render_json(result), *files])

@@ -28,7 +28,9 @@ def repository(tmp_path_factory):
     for file in CHECKOUT.glob("Pulumi*.yaml"):
         shutil.copy(file, root)
     table = root / "infra" / "defaults.py"
-    table.write_text(table.read_text().replace('same("edge.replicas", 2)', 'same("edge.replicas", 3)'))
+    text = table.read_text()
+    assert 'same("edge.replicas", 2)' in text
+    table.write_text(text.replace('same("edge.replicas", 2)', 'same("edge.replicas", 3)'))
     dev = (root / "Pulumi.dev.yaml").read_text()
     (root / "Pulumi.dev.yaml").unlink()
     author = ("-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false")

@@ -105,6 +105,16 @@ def within(peer: str) -> str:
     return next((peer.removeprefix(own) for own in OWN if peer.startswith(own)), peer)
 
 
+def listening(platform) -> set[tuple[str, int]]:
+    """Each workload with each port of its containers."""
+    return {
+        (name, port["containerPort"])
+        for name, workload in workloads(platform).items()
+        for container in pod_of(workload)["containers"]
+        for port in container.get("ports", [])
+    }
+
+
 def inside(platform) -> set[Edge]:
     several = workloads(platform)["alertmanager"]["spec"]["replicas"] > 1
     return INSIDE | GOSSIP if several else INSIDE
@@ -133,24 +143,13 @@ def test_exactly_these_edges_lead_from_a_pod(each_platform):
 
 
 def test_every_edge_inside_leads_to_a_port_of_a_workload(platform):
-    listening = {
-        (name, f"{port['containerPort']}/TCP")
-        for name, workload in workloads(platform).items()
-        for container in pod_of(workload)["containers"]
-        for port in container.get("ports", [])
-    }
-    assert {(target, port) for _, target, port in inside(platform) | INTO} == listening - PROBED_BY_NODE
+    expected = {(name, f"{port}/TCP") for name, port in listening(platform)}
+    assert {(target, port) for _, target, port in inside(platform) | INTO} == expected - PROBED_BY_NODE
 
 
 def test_who_may_call_the_api_server_may_call_nothing_else_by_it(each_platform):
     """Nobody knows its address beforehand: a rule for it is one for every private address at these ports."""
-    listening = {
-        (name, port["containerPort"])
-        for name, workload in workloads(each_platform).items()
-        for container in pod_of(workload)["containers"]
-        for port in container.get("ports", [])
-    }
-    assert [each for each in listening if each[1] in API_PORTS] == []
+    assert [each for each in listening(each_platform) if each[1] in API_PORTS] == []
 
 
 def test_a_policy_says_which_direction_it_is_about(platform):

@@ -1,7 +1,7 @@
 """Units as types."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
@@ -39,7 +39,7 @@ def test_millicores_survive_the_text(number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-@settings(max_examples=30)  # to draw a text of a pattern takes long
+# How long hypothesis takes to think of something is the computer's matter.
 @given(data=st.data())
 def test_what_has_the_form_is_taken_as_it_is(kind: type[Memory], data: st.DataObject) -> None:
     text = data.draw(st.from_regex(kind.pattern, fullmatch=True))
