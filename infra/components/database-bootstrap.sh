@@ -18,7 +18,7 @@ if [ ! -s "$PGDATA/PG_VERSION" ]; then
   mv "$PGDATA.new" "$PGDATA"
 fi
 statements=$(bash "$SCRIPTS/roles.sh")
-printf '%s\n' "$statements" "GRANT CONNECT ON DATABASE $DATABASE TO $MONITOR;" | sql "$PGDATA"
+printf '%s\n' "$statements" | sql "$PGDATA"
 # From the first second on there is an archive to write to. Without one PostgreSQL serves all the same, and waits.
 if [ -n "${STANZA:-}" ]; then
   timeout 60 pgbackrest --stanza="$STANZA" --no-online stanza-create ||

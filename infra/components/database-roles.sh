@@ -31,7 +31,7 @@ role "$DATABASE" NOLOGIN
 logins "$DATABASE" -1
 # It may see everything about the server and nothing in it.
 role "$MONITOR" NOLOGIN
-printf '%s\n' "GRANT pg_monitor TO $MONITOR;"
+printf '%s\n' "GRANT pg_monitor TO $MONITOR;" "GRANT CONNECT ON DATABASE $DATABASE TO $MONITOR;"
 logins "$MONITOR" 5
 # It may begin and end a backup. It has no password: only a process of this pod is let in.
 role "$BACKUP" "LOGIN CONNECTION LIMIT 5"

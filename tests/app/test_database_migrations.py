@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from modelcard_generator.database import migrations, pool
 from modelcard_generator.database.migrations import Migration, MigrationError, apply_migrations, read_migrations
@@ -47,6 +48,17 @@ def test_each_migration_is_applied_once(database_url):
     assert asyncio.run(migrate(database_url)) == files
     assert asyncio.run(migrate(database_url)) == []
     assert [file for (file,) in rows(database_url, "SELECT file FROM schema_migrations ORDER BY version")] == files
+
+
+def test_what_a_login_makes_belongs_to_the_owner_of_the_database(database_url):
+    database = conninfo_to_dict(database_url)["dbname"]
+    owner, login = f"owner_{database}", f"login_{database}"
+    rows_of = "SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(f'CREATE ROLE "{owner}"; CREATE ROLE "{login}" LOGIN IN ROLE "{owner}"')
+        connection.execute(f'ALTER DATABASE "{database}" OWNER TO "{owner}"')
+        asyncio.run(migrate(make_conninfo(database_url, user=login)))
+        assert connection.execute(rows_of).fetchall() == [(owner,)]
 
 
 def test_many_pods_at_once_apply_each_migration_once(database_url):
