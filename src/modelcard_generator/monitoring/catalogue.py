@@ -29,8 +29,9 @@ What `/metrics` of the application exposes, over all workers of a pod. Written f
 
 Counters and histograms start at 0 when a pod does and never go down while it lives, also when one of its workers is
 replaced. `endpoint` is the template of a route (`/cards/{{card_id}}`), or `unmatched`; `method` is one of HTTP's, or
-`OTHER`; `status` of a request is 499 if the client left before it was answered, `status` of a card is `success`,
-`error`, or `cancelled` if the client left or its time was up. Series that are known beforehand are exposed as 0.
+`OTHER`, also if the route does not take it; `status` of a request is 499 if the client left before it was answered,
+`status` of a card is `success`, `error`, or `cancelled` if the client left or its time was up. Series that are known
+beforehand are exposed as 0.
 
 """
 

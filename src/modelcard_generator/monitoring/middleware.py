@@ -15,8 +15,9 @@ from modelcard_generator.monitoring import metrics
 METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
 )  # RFC 9110, RFC 5789
-OTHER = "OTHER"  # any other method
+OTHER = "OTHER"  # any other method, and one that the route does not take
 UNMATCHED = "unmatched"  # requests that no route takes
+NOT_ALLOWED = 405
 CLIENT_LEFT = 499  # nginx' status for a client that left before it was answered
 
 OnDone = Callable[[Scope, int, float], None]
@@ -97,7 +98,7 @@ class RequestMetrics:
         return self._plain.get(scope["endpoint"], UNMATCHED)
 
     def _recorder(self, method: str, endpoint: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-        known = method if method in METHODS else OTHER
+        known = method if method in METHODS and status != NOT_ALLOWED else OTHER
         recorder = (
             metrics.http_requests_total.labels(method=known, endpoint=endpoint, status=str(status)).inc,
             metrics.http_request_duration.labels(method=known, endpoint=endpoint).observe,
