@@ -136,6 +136,8 @@ class Surroundings:
             "environment": self.stack,
             "secrets": self.secrets,
             "notifications": notifications,
+            # The adapter is asked here, though where pods are simulated no autoscaler asks it.
+            "app": {"autoscaling": {"metrics_from": "prometheus-adapter"}},
         }
         return parse(values, file=f"Pulumi.{self.stack}.yaml")
 
