@@ -46,8 +46,10 @@ PRIVATE = tuple(
 INTERNET_PORTS = frozenset({443, 25, 465, 587, 2525})
 API_PORTS = frozenset({443, 6443})
 KUBELET_PORT = 10250
-# As pgBackRest is told of it, and as everything else is.
-STORAGE_PORT = re.compile(r"(?m)^(?:repo\d+-storage-port=|\w+_ENDPOINT=https://[^/]+:)(\d+)/?$")
+# As pgBackRest and everything else are told of a storage, and Alertmanager and the responder of a mail server.
+SERVER_PORT = re.compile(
+    r"(?m)^\s*(?:repo\d+-storage-port=|\w+_ENDPOINT=https://[^/]+:|smtp_smarthost: [^:]+:|\w+_MAIL_PORT=)(\d+)/?$"
+)
 DNS = ("kube-system", "k8s-app", "kube-dns", 53)
 
 
@@ -276,11 +278,11 @@ def _calls_outside(stack: Stack, client: Pods, ports: set[object], peer: Node) -
         return _measures_nodes(stack, client)
     if ports <= API_PORTS and client.spec.at("automountServiceAccountToken").value is True:
         return True
-    return ports <= _storage_ports(stack, client)
+    return ports <= _server_ports(stack, client)
 
 
-def _storage_ports(stack: Stack, client: Pods) -> set[object]:
-    """Ports of the S3-compatible storage that the pods' environment or ConfigMaps name."""
+def _server_ports(stack: Stack, client: Pods) -> set[object]:
+    """Ports of the storage and the mail server that the pods' environment or ConfigMaps name."""
     mounted = {volume.at("configMap", "name").value for volume in client.spec.at("volumes").elements()}
     texts = [
         text
@@ -293,7 +295,7 @@ def _storage_ports(stack: Stack, client: Pods) -> set[object]:
         for container in client.spec.at("containers").elements()
         for variable in container.at("env").elements()
     ]
-    return {int(port) for text in (*texts, *addresses) for port in STORAGE_PORT.findall(text)}
+    return {int(port) for text in (*texts, *addresses) for port in SERVER_PORT.findall(text)}
 
 
 def _public(block: Node) -> bool:

@@ -54,6 +54,10 @@ def uncalled(registrations: tuple[Registration, ...]) -> list[str]:
     return [str(finding) for finding in found if finding.rule == "nothing-open-uncalled"]
 
 
+def test_a_stack_that_says_all_that_it_may_is_refused_nothing(extended):
+    assert [str(each) for each in policies.check(extended.registrations).findings] == []
+
+
 def test_the_port_of_a_storage_of_ones_own_may_be_called(own_storage):
     assert uncalled(own_storage) == []
 
