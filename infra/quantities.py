@@ -197,6 +197,14 @@ class Recipient(_Text):
     example = "an age public key, which begins with age1; `age-keygen` makes one"
 
 
+class Moment(_Text):
+    """A point in time to which data can be brought back: a day stands for the last set of that day."""
+
+    __slots__ = ()
+    pattern = r"(newest|[0-9]{4}(-[0-9]{2}){2}(T[0-9]{2}(:[0-9]{2}){1,2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2}))?)"
+    example = "newest, a day (2026-01-31), or a time with its zone (2026-01-31T02:00:00Z)"
+
+
 class Schedule(_Text):
     """When a CronJob runs, in UTC."""
 

@@ -35,7 +35,7 @@ def _pods(settings: Settings, space: Space) -> list[Pods]:
                 ([settings.edge.resources, exporter], settings.edge.replicas + 1),
                 ([database.resources, database.backup_resources, database.rotation_resources], 1),
                 ([settings.cache.resources], 2),
-                ([settings.backup.resources], len(backup.WORKLOADS)),
+                ([settings.backup.resources], len(backup.WORKLOADS) + (settings.recovery is not None)),
             ]
         case "observability":
             return [

@@ -23,6 +23,7 @@ from infra.quantities import (
     Image,
     Label,
     Memory,
+    Moment,
     Percent,
     Port,
     Recipient,
@@ -34,6 +35,7 @@ from infra.quantities import (
 
 PROJECT = "modelcard-platform"
 MASK = "[secret]"
+NEWEST = "newest"  # all that was archived
 UNSEEN_RECIPIENT = "[recipient]"  # public, but known to the stack alone
 Secret = Annotated[SecretStr, Field(min_length=1)]
 # Connections for PostgreSQL's superuser (3: superuser_reserved_connections), exporters, backups and people.
@@ -409,13 +411,15 @@ class Secrets(Section):
 class Settings(Section):
     """Everything that may differ between two stacks.
 
-    `preview_environment` says that it is one, which `mcenv env` may remove; that command alone sets it.
+    `preview_environment` says that it is one, which `mcenv env` may remove; that command alone sets it. `recovery` is
+    the moment that comes back into new volumes; `mcenv recover` sets it, and takes it away again.
     """
 
     environment: Environment
     namespace: Label
     preview_environment: bool
     protect_data: bool
+    recovery: Moment | None = None
     approvals: Annotated[tuple[Approval, ...], Field(strict=False)]
     rollout_deadline: Seconds
     rotation: Annotated[int, Field(ge=0)]

@@ -146,6 +146,8 @@ def _contradictions(merged: Mapping[str, Any]) -> Iterator[str]:
                 f"{workers} needs {needed}"
             )
     yield from _storage(merged.get("backup"))
+    if merged.get("preview_environment") and merged.get("recovery"):
+        yield "recovery is set, but a preview environment is in no backup: remove it"
     match merged:
         case {"environment": Environment.PROD, "app": {"uploads": {"access_mode": "ReadWriteOnce"}}}:
             yield "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany"

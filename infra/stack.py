@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pulumi
 import pulumi_kubernetes as kubernetes
 
@@ -26,8 +28,11 @@ class Platform:
 
         if backed_up and settings.backup.storage == "aws":
             self.backup_storage = backups.declare_storage(settings)
-        self.database = application.declare_database(ground, bucket)
         self.cache = application.declare_cache(ground)
+        if settings.recovery:
+            self.recovery = backups.declare_recovery(ground, bucket, self.cache)
+            ground = replace(ground, after=[self.recovery])
+        self.database = application.declare_database(ground, bucket)
         self.app = application.declare_app(ground, database_url=self.database.url, cache_url=self.cache.url)
         self.edge = application.declare_edge(ground, host=self.app.host)
         self.url = self.edge.url

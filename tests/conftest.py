@@ -24,6 +24,7 @@ NAME = "app.kubernetes.io/name"
 Manifest = Mapping[str, Any]
 # What a stack may have and prod has not, all of it at once, since nothing of it is about the rest.
 EXTENDED: Mapping[str, Any] = {
+    "recovery": "2026-01-31T02:00:00Z",
     "edge": {"tls_secret": "wildcard"},
     "logging": {"snapshots": {"access_key": "[secret]", "secret_key": "[secret]", "endpoint": "s3.example.com"}},
     "backup": {

@@ -22,6 +22,7 @@ PORT = 8080
 METRICS = Metrics(job="modelcard-generator", workload=WORKLOAD, port=PORT, server=None, interval=10)
 SECRETS, AUTHORITY = "/run/secrets/modelcard", "/etc/modelcard/authority"
 LOGS, UPLOADS = "/var/log/modelcard", "/var/lib/modelcard/uploads"
+CLAIM = f"{WORKLOAD.component}-uploads"
 AUTOSCALER = f"{WORKLOAD.name}-hpa"
 # What is load: not what Prometheus and the probes ask. The window is six scrapes.
 LOAD = f'job="{METRICS.job}",endpoint!~"/metrics|/health|/ready"'

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 from pulumi_kubernetes.rbac import v1 as rbac
 
-from infra.components import app, database, prometheus
-from infra.kube import pgbackrest
-from infra.kube.bucket import Bucket, Role
-from infra.kube.component import Component
-from infra.kube.identity import Spaces, Workload
-from infra.kube.pods import Container, FromClaim, FromConfigMap, FromSecret, Mount, Pod, Rollout, Scratch, Workspace
+from infra.components import app, prometheus
+from infra.components.backup_tool import TLS, BackupTool, BackupToolArgs, Command
+from infra.kube.bucket import Role
+from infra.kube.identity import Workload
+from infra.kube.pods import FromClaim, FromSecret, Mount, Workspace
 from infra.kube.tls import MonitoringLogin, ServerCertificate
-from infra.settings import Keep, Objectives, Resources, Schedules, Storage
+from infra.settings import Keep, Objectives, Schedules, Storage
 
 RUN = Workload(component="backup", name="backup-run")
 UPLOADS = Workload(component="backup", name="backup-uploads")
@@ -31,26 +30,16 @@ JOBS: Mapping[Workload, tuple[Role, int]] = {
     DRILL: ("restorer", 4 * 3600),
     PRUNE: ("pruner", 3600),
 }
-PREFIX = "MCOPS_BACKUP_"
-CONFIG, SECRETS, TLS = "/etc/modelcard/backup", "/run/secrets/modelcard", "/run/secrets/tls"
-SCRATCH, LARGE = "/tmp", "/var/lib/modelcard/scratch"
-SCRATCH_SIZE = "1024Mi"
+LARGE = "/var/lib/modelcard/scratch"
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackupArgs:
-    """What the jobs save (`config_maps` and `secrets` by name), where to, when, and how old a backup may become."""
+    """What the jobs save (`config_maps` and `secrets` by name), when, and how old a backup may become."""
 
-    spaces: Spaces
-    image: str
-    resources: Resources
+    tool: BackupToolArgs
     scratch: Storage
-    bucket: Bucket
-    recipient: pulumi.Input[str]
-    identity: pulumi.Output[str]
-    passphrase: pulumi.Output[str]
     certificate: ServerCertificate  # of the client that may read the database's files
-    authority: pulumi.Output[str]
     database_url: pulumi.Output[str]
     uploads: pulumi.Input[str]
     uploads_on_one_node: bool
@@ -62,148 +51,78 @@ class BackupArgs:
     schedules: Schedules
     keep: Keep
     objectives: Objectives
-    rollout: Rollout
 
 
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """What one of them needs beside what all need, and what it `backs_up`.
-
-    `secrets` are given as files; `near` is whose node it must share.
-    """
-
-    workload: Workload
-    schedule: str
-    settings: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
-    mounts: Sequence[Mount] = ()
-    secrets: Mapping[str, pulumi.Input[str]]
-    near: Workload | None = None
-    calls_api: bool = False
-    backs_up: Sequence[str] = ()
-
-    @property
-    def command(self) -> str:
-        """Of `mcops backup`."""
-        return self.workload.name.removeprefix("backup-")
-
-
-class Backup(Component):
+class Backup(BackupTool):
     """A CronJob for each of run, uploads, verify, drill and prune, each with rights of its own."""
 
     def __init__(self, name: str, args: BackupArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(name, args.spaces, opts)
+        super().__init__(name, args.tool, opts)
         self.args = args
-        self.files = {
-            "passwd": database.PASSWD,
-            **({pgbackrest.AUTHORITY: args.bucket.authority} if args.bucket.authority else {}),
-        }
-        config = self.config_map("config", {**self.files, "ca.crt": args.authority})
-        repository = pgbackrest.job_conf(
-            args.bucket,
-            database.SERVER,
-            pgbackrest.Client(host=database.WORKLOAD.name, folder=CONFIG, tls=TLS),
-            args.passphrase,
+        certificate = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
+        tls = FromSecret(path=TLS, secret=certificate.metadata.name, volume="tls")
+        uploads = FromClaim(path=app.UPLOADS, volume="uploads", claim=args.uploads, read_only=True)
+        large = Workspace(path=LARGE, volume="scratch", storage=args.scratch)
+        live = {"database_url": args.database_url}
+        reading, at = {"UPLOADS_DIR": app.UPLOADS}, args.schedules
+        near = app.WORKLOAD if args.uploads_on_one_node else None
+        self._job(
+            RUN,
+            at.run,
+            settings=reading | self._saved(),
+            secrets=live | {"prometheus_password": args.login.password},
+            mounts=[tls, uploads],
+            near=near,
+            backs_up=["database", "uploads"],
         )
-        archive = self.secret("archive", {pgbackrest.FILE: repository})
-        tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
-        self.shared: list[Mount] = [
-            FromConfigMap(path=CONFIG, config_map=config.metadata.name, volume="config"),
-            FromConfigMap(path="/etc/passwd", config_map=config.metadata.name, volume="config", key="passwd"),
-            FromSecret(path=pgbackrest.SECRETS, secret=archive.metadata.name, volume="archive"),
-            *args.bucket.tokens,
-            Scratch(path=SCRATCH, volume="tmp", size=SCRATCH_SIZE),
-        ]
-        for job in self._jobs(FromSecret(path=TLS, secret=tls.metadata.name, volume="tls")):
-            self._declare(job)
+        self._job(UPLOADS, at.uploads, settings=reading, mounts=[uploads], near=near, backs_up=["uploads"])
+        self._job(VERIFY, at.verify)
+        self._job(DRILL, at.drill, settings={"SCRATCH_DIR": LARGE}, secrets=live, mounts=[large])
+        self._job(PRUNE, at.prune)
         self._may_read()
         self.finish()
 
-    def _jobs(self, tls: Mount) -> list[Job]:
-        args = self.args
-        identity = {"identity": args.identity}
-        live = identity | {"database_url": args.database_url}
-        uploads = FromClaim(path=app.UPLOADS, volume="uploads", claim=args.uploads, read_only=True)
-        reading = {"UPLOADS_DIR": app.UPLOADS}
-        near = app.WORKLOAD if args.uploads_on_one_node else None
-        return [
-            Job(
-                workload=RUN,
-                schedule=args.schedules.run,
-                settings=reading | self._saved(),
-                mounts=[tls, uploads],
-                secrets=live | {"prometheus_password": args.login.password},
-                near=near,
-                calls_api=True,
-                backs_up=["database", "uploads"],
-            ),
-            Job(
-                workload=UPLOADS,
-                schedule=args.schedules.uploads,
-                settings=reading,
-                mounts=[uploads],
-                secrets=identity,
-                near=near,
-                backs_up=["uploads"],
-            ),
-            Job(workload=VERIFY, schedule=args.schedules.verify, secrets=identity),
-            Job(
-                workload=DRILL,
-                schedule=args.schedules.drill,
-                settings={"SCRATCH_DIR": LARGE},
-                mounts=[Workspace(path=LARGE, volume="scratch", storage=args.scratch)],
-                secrets=live,
-            ),
-            Job(workload=PRUNE, schedule=args.schedules.prune, secrets=identity),
-        ]
-
-    def _declare(self, job: Job) -> None:
-        args, (role, deadline) = self.args, JOBS[job.workload]
-        secret = self.secret(job.command, secret_files(args.bucket, job.secrets))
-        settings = {f"{PREFIX}{name}": value for name, value in {**self._common(), **job.settings}.items()}
+    def _job(  # noqa: PLR0913 - what tells one job from another
+        self,
+        workload: Workload,
+        schedule: str,
+        *,
+        settings: Mapping[str, pulumi.Input[str]] | None = None,
+        secrets: Mapping[str, pulumi.Input[str]] | None = None,
+        mounts: Sequence[Mount] = (),
+        near: Workload | None = None,
+        backs_up: Sequence[str] = (),
+    ) -> None:
+        word = workload.name.removeprefix(f"{self.name}-")
+        role, deadline = JOBS[workload]
+        command = Command(
+            words=[word],
+            role=role,
+            settings=self._kept() | dict(settings or {}),
+            secrets=secrets or {},
+            mounts=mounts,
+            near=near,
+            calls_api=workload == RUN,
+        )
         self.cron_job(
-            job.workload,
-            Pod(
-                main=Container(
-                    name="mcops",
-                    image=args.image,
-                    command=["mcops"],
-                    args=["backup", job.command],
-                    resources=args.resources,
-                    environment={"MCOPS_SECRETS_DIR": SECRETS, **settings, **args.bucket.environment(role)},
-                    mounts=[
-                        *self.shared,
-                        FromSecret(path=SECRETS, secret=secret.metadata.name, volume="secrets"),
-                        *job.mounts,
-                    ],
-                ),
-                once=True,
-                near=job.near,
-                calls_api=job.calls_api,
-                role=args.bucket.roles.get(role),
-            ),
-            schedule=job.schedule,
+            workload,
+            self.running(workload, command, files=word),
+            schedule=schedule,
             deadline=deadline,
             config=self.files,
-            rollout=args.rollout,
-            backs_up=job.backs_up,
+            rollout=self.args.tool.rollout,
+            backs_up=backs_up,
         )
-        self.policy(f"{job.workload.name}-to-storage", args.bucket.egress(job.workload))
 
-    def _common(self) -> dict[str, pulumi.Input[str]]:
-        """What every job is told."""
-        args, bucket = self.args, self.args.bucket
+    def _kept(self) -> dict[str, pulumi.Input[str]]:
+        """How many sets stay, and what a drill may find."""
+        keep, objectives = self.args.keep, self.args.objectives
         return {
-            **storage_settings(bucket, CONFIG),
-            "RECIPIENT": args.recipient,
-            "PGBACKREST_CONFIG": f"{pgbackrest.SECRETS}/{pgbackrest.FILE}",
-            "STANZA": pgbackrest.STANZA,
-            "AUTHORITY_FILE": f"{CONFIG}/ca.crt",
-            "SCRATCH_DIR": SCRATCH,
-            "KEEP_DAILY": str(args.keep.daily),
-            "KEEP_WEEKLY": str(args.keep.weekly),
-            "KEEP_MONTHLY": str(args.keep.monthly),
-            "RPO": str(args.objectives.rpo),
-            "RTO": str(args.objectives.rto),
+            "KEEP_DAILY": str(keep.daily),
+            "KEEP_WEEKLY": str(keep.weekly),
+            "KEEP_MONTHLY": str(keep.monthly),
+            "RPO": str(objectives.rpo),
+            "RTO": str(objectives.rto),
         }
 
     def _saved(self) -> dict[str, pulumi.Input[str]]:
@@ -228,20 +147,3 @@ class Backup(Component):
         self.may_call_api(RUN, {self.space: rules})
         self.allow([RUN], to=prometheus.WORKLOAD, port=prometheus.PORT, what="backup")
         self.allow([RUN], to=prometheus.WORKLOAD, port=prometheus.SNAPSHOTS_PORT, what="snapshots")
-
-
-def storage_settings(bucket: Bucket, folder: str) -> dict[str, pulumi.Input[str]]:
-    """How `mcops backup` finds the bucket."""
-    return {
-        "BUCKET": bucket.name,
-        "REGION": bucket.region,
-        "PREFIX": bucket.folder,
-        **({"ENDPOINT": str(bucket.endpoint)} if bucket.endpoint else {}),
-        **({"ENDPOINT_AUTHORITY_FILE": f"{folder}/{pgbackrest.AUTHORITY}"} if bucket.authority else {}),
-    }
-
-
-def secret_files(bucket: Bucket, others: Mapping[str, pulumi.Input[str]]) -> dict[str, pulumi.Input[str]]:
-    """What `mcops backup` is told as files: these, and the bucket's keys if it has some."""
-    keys = {"access_key": bucket.keys.access, "secret_key": bucket.keys.secret} if bucket.keys else {}
-    return {f"{PREFIX}{name}".lower(): value for name, value in {**keys, **others}.items()}

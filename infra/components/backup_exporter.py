@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.components.backup import CONFIG, PREFIX, SECRETS, secret_files, storage_settings
+from infra.components.backup_tool import CONFIG, PREFIX, SECRETS, secret_files, storage_settings
 from infra.kube import pgbackrest
 from infra.kube.bucket import Bucket
 from infra.kube.exporter import TLS, Exporter, Serving

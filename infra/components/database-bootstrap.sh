@@ -9,6 +9,10 @@ sql() {
     -c log_min_messages=warning postgres >/dev/null
 }
 
+if [ -e "$PGDATA.unfinished" ]; then
+  echo "$PGDATA is half restored: end it by the command that began it, or remove it with $PGDATA.unfinished" >&2
+  exit 1
+fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
   rm -rf "$PGDATA.new"
   # The superuser has no password: who runs in this pod is let in as it, nobody else.

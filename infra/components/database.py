@@ -37,6 +37,7 @@ CONFIG, SECRET, TLS = "/etc/postgresql/modelcard", "/run/secrets/postgres", "/ru
 SOCKET = "/var/run/postgresql"
 ALIVE = "/tmp/rotation"  # touched every five seconds
 RECENT = f'[ -n "$(find {ALIVE} -mmin -2)" ]'
+CLAIM = f"{WORKLOAD.component}-data"
 VOLUME = "/var/lib/postgresql/data"
 DATA = f"{VOLUME}/pgdata"  # a fresh volume's root holds lost+found, which initdb refuses
 # What the scripts that make the roles are told.

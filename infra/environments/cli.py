@@ -16,6 +16,8 @@ from infra.environments.ephemeral.cli import app as environment_commands
 from infra.environments.progress import Progress
 from infra.environments.workspace import LOCAL, ROOT, exclusive, workspace
 from infra.errors import UserError
+from infra.quantities import Moment
+from infra.settings import NEWEST
 
 if TYPE_CHECKING:
     from infra.environments.deployment import Status
@@ -120,6 +122,37 @@ def down_command(
     with exclusive(space):
         deployment.down(space, Progress())
     print(f"{stack}: removed")
+
+
+@app.command("recover")
+def recover_command(
+    stack: Stack,
+    *,
+    at: Annotated[
+        str, typer.Option(help="A time (2026-01-31T02:00:00Z), a day (its last set), or `newest`: all there is.")
+    ] = NEWEST,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Deploy a stack whose database is lost, with database and uploads as they were; fills new volumes only."""
+    from infra.environments.recovery import recover
+
+    space = workspace(stack)
+    try:
+        moment = Moment.parse(at)
+    except ValueError as error:
+        raise UserError(f"--at: {error}") from None
+    if not yes:
+        typer.confirm(f"Bring the data of {stack} back into new volumes, as of {moment}?", abort=True, err=True)
+    with exclusive(space):
+        recovered = recover(space, moment, Progress(quiet=as_json))
+    seconds = round(recovered.seconds, 1)
+    if as_json:
+        _print_json({"moment": moment, "seconds": seconds, "said": recovered.said})
+        return
+    for line in recovered.said:
+        print(f"recovery: {line}")
+    print(f"{stack}: back in {seconds} s; the next `mcenv up {stack}` takes the recovery's job away")
 
 
 @app.command("status")

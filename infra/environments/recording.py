@@ -48,6 +48,7 @@ class Registration:
     retain_on_delete: bool
     urn: str
     depends: Mapping[str, frozenset[str]] = field(default_factory=dict)  # property to the URNs that it was made from
+    dependencies: frozenset[str] = frozenset()  # the URNs of all that must be there before it
 
     @property
     def manifest(self) -> Mapping[str, Any] | None:
@@ -79,6 +80,7 @@ class Recording(mocks.MockMonitor):
                 retain_on_delete=request.retainOnDelete,
                 urn=urn,
                 depends={key: frozenset(on.urns) for key, on in request.propertyDependencies.items()},
+                dependencies=frozenset(request.dependencies),
             )
         )
         # The mocks' own answer decodes the inputs and encodes them again.

@@ -26,7 +26,9 @@ from infra.settings import PROJECT
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = "local"
-GENERATED = frozenset({f"{PROJECT}:secrets", f"{PROJECT}:rotation"})  # what `mcenv secrets` writes into a stack file
+RECOVERY = f"{PROJECT}:recovery"
+# What `mcenv secrets` and `mcenv recover` write into a stack file.
+GENERATED = frozenset({f"{PROJECT}:secrets", f"{PROJECT}:rotation", RECOVERY})
 
 
 @dataclass(frozen=True, kw_only=True)

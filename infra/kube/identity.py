@@ -27,6 +27,7 @@ Tier = Literal[
     "incidents",
     "backup",
     "backup-exporter",
+    "recovery",
     "elasticsearch",
     "logstash",
     "kibana",

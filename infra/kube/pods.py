@@ -161,17 +161,21 @@ class Pod:
 class Rollout:
     """What decides when pods are replaced, and when that has failed.
 
-    `rotation` counts the rotations of the stack's secrets; `deadline` is in seconds.
+    `rotation` counts the rotations of the stack's secrets; `deadline` is in seconds; `after` is what must be there
+    before the first of them starts.
     """
 
     rotation: int
     deadline: int
+    after: Sequence[pulumi.Resource] = ()
 
     @property
     def options(self) -> pulumi.ResourceOptions:
-        """How long an `up` waits for the pods."""
+        """For what the pods wait, and how long an `up` waits for them."""
         timeout = f"{self.deadline + 30}s"  # Kubernetes' own verdict, with its reason, comes first
-        return pulumi.ResourceOptions(custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout))
+        return pulumi.ResourceOptions(
+            custom_timeouts=pulumi.CustomTimeouts(create=timeout, update=timeout), depends_on=list(self.after)
+        )
 
 
 def http_probe(path: str, port: str, *, tls: bool = False, **timing: Any) -> core.ProbeArgs:

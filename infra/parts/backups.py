@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pulumi
 
 from infra import cloud
-from infra.components import backup, backup_exporter, database, prometheus
+from infra.components import backup, backup_exporter, database, prometheus, recovery
 from infra.components.backup import Backup, BackupArgs
 from infra.components.backup_exporter import BackupExporter, BackupExporterArgs
 from infra.components.backup_storage import BackupStorage, BackupStorageArgs
+from infra.components.backup_tool import BackupToolArgs
+from infra.components.cache import Cache
+from infra.components.recovery import Recovery, RecoveryArgs
 from infra.kube.bucket import ROLES, Bucket, Keys, Role
 from infra.kube.bucket_rights import role_arn
 from infra.kube.component import Component
@@ -69,6 +73,8 @@ def _role_accounts(settings: Settings) -> Mapping[Role, list[str]]:
     jobs: dict[Role, list[str]] = {
         role: accounts(*(each for each, (own, _) in backup.JOBS.items() if own == role)) for role in ROLES
     }
+    # The one for recovery is let in before it is needed: a disaster is no time to change who may read what.
+    jobs[recovery.ROLE] = [*jobs[recovery.ROLE], *accounts(recovery.WORKLOAD)]
     return jobs | {"archiver": accounts(database.WORKLOAD), "observer": accounts(backup_exporter.WORKLOAD)}
 
 
@@ -86,17 +92,9 @@ def declare_backup(
     return Backup(
         "backup",
         BackupArgs(
-            spaces=ground.spaces,
-            image=settings.ops.image,
-            resources=settings.backup.resources,
+            tool=_tool(ground, bucket),
             scratch=settings.backup.scratch,
-            bucket=bucket,
-            # Public, whether a stack file says it or `mcenv` made it.
-            recipient=settings.backup.recipient or secrets.backup_recipient.get_secret_value(),
-            identity=secret(secrets.backup_identity),
-            passphrase=secret(secrets.backup_passphrase),
             certificate=ground.issued(secrets.backup_client_certificate),
-            authority=ground.authority,
             database_url=database_url,
             uploads=uploads,
             uploads_on_one_node=settings.app.uploads.access_mode == "ReadWriteOnce",
@@ -108,9 +106,33 @@ def declare_backup(
             schedules=settings.backup.schedules,
             keep=settings.backup.keep,
             objectives=settings.backup.objectives,
-            rollout=ground.rollout,
         ),
         ground.options,
+    )
+
+
+def declare_recovery(ground: Ground, bucket: Bucket, cache: Cache) -> Recovery:
+    """What brings a moment back, once there is a cache to be emptied."""
+    moment = ground.settings.recovery
+    if moment is None:
+        raise ValueError("`settings.recovery` says which moment")
+    tool = _tool(replace(ground, after=[cache]), bucket)
+    return Recovery("recovery", RecoveryArgs(tool=tool, moment=moment, cache_url=cache.url), ground.options)
+
+
+def _tool(ground: Ground, bucket: Bucket) -> BackupToolArgs:
+    settings, secrets = ground.settings, ground.settings.secrets
+    return BackupToolArgs(
+        spaces=ground.spaces,
+        image=settings.ops.image,
+        resources=settings.backup.resources,
+        bucket=bucket,
+        # Public, whether a stack file says it or `mcenv` made it.
+        recipient=settings.backup.recipient or secrets.backup_recipient.get_secret_value(),
+        identity=secret(secrets.backup_identity),
+        passphrase=secret(secrets.backup_passphrase),
+        authority=ground.authority,
+        rollout=ground.rollout,
     )
 
 

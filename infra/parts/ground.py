@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -20,11 +20,14 @@ from infra.settings import Certificate, Resources, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Ground:
-    """`spaces` are the declared namespaces; `options` put a component into the cluster that they are in."""
+    """`spaces` are the declared namespaces; `options` put a component into the cluster that they are in; `after` is
+    what must be there before any pod starts.
+    """
 
     settings: Settings
     spaces: Spaces
     options: pulumi.ResourceOptions
+    after: Sequence[pulumi.Resource] = ()
 
     @property
     def names(self) -> Mapping[Space, str]:
@@ -34,7 +37,7 @@ class Ground:
     @property
     def rollout(self) -> Rollout:
         """How pods roll."""
-        return Rollout(rotation=self.settings.rotation, deadline=self.settings.rollout_deadline)
+        return Rollout(rotation=self.settings.rotation, deadline=self.settings.rollout_deadline, after=self.after)
 
     @property
     def authority(self) -> pulumi.Output[str]:

@@ -13,18 +13,25 @@ import infra.components
 from infra.environments.preview.crosscheck import CLUSTER_SCOPED
 from infra.environments.recording import Recording, Registration
 from infra.kube.component import PREFIX
-from tests.conftest import everything_that_runs
+from tests.conftest import EXTENDED, STACKS, everything_that_runs, platform_of
 
 COMPONENTS = [
     each
     for module in pkgutil.iter_modules(infra.components.__path__, "infra.components.")
     for each in vars(importlib.import_module(module.name)).values()
     if inspect.isclass(each) and issubclass(each, pulumi.ComponentResource) and each.__module__ == module.name
+    if not each.__subclasses__()  # what several of them share is none itself
 ]
 NAMESPACES = {"modelcard", "modelcard-observability", "modelcard-agents", "kube-system"}
 LABELS = {"app.kubernetes.io/part-of": "modelcard", "app.kubernetes.io/managed-by": "pulumi"}
 
 component = pytest.mark.parametrize("component", COMPONENTS, ids=lambda each: each.__name__)
+
+
+@pytest.fixture(scope="module", params=[*STACKS, "extended"])
+def each_platform(request) -> Recording:
+    """What each stack declares, and one that says all that it may."""
+    return platform_of("prod", **EXTENDED) if request.param == "extended" else platform_of(request.param)
 
 
 def args_of(component: type) -> type:
@@ -71,8 +78,8 @@ def test_its_docstring_is_about_itself(component):
 
 
 @component
-def test_the_platform_declares_it_under_the_platforms_type(component, platform):
-    assert {each.custom for each in declared(component, platform)} == {False}
+def test_the_platform_declares_it_under_the_platforms_type(component, platform, extended):
+    assert {each.custom for each in declared(component, platform) + declared(component, extended)} == {False}
 
 
 @component

@@ -78,6 +78,12 @@ def open_entrance(stack: Stack) -> None:
     stack.kubectl("-n", space, "rollout", "status", f"deployment/{NAME}", f"--timeout={READY}s", within=READY + 10)
 
 
+def find_edge(stack: Stack) -> None:
+    """Its address is another one when the namespace was made anew, and nginx asks for it once."""
+    reload = ("nginx", "-e", "stderr", "-c", "/config/nginx.conf", "-s", "reload")
+    stack.kubectl("-n", stack.settings.edge.ingress_namespace, "exec", f"deployment/{NAME}", "--", *reload)
+
+
 def close_entrance(stack: Stack) -> None:
     """Removes it; its namespace may be somebody else's."""
     space = stack.settings.edge.ingress_namespace

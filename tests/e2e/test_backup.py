@@ -15,7 +15,7 @@ from tests.e2e.stack import Stack
 JOBS = (backup.RUN, backup.VERIFY, backup.DRILL, backup.PRUNE)
 
 
-def run(stack: Stack, name: str) -> str:
+def run_now(stack: Stack, name: str) -> str:
     """Runs the CronJob's job now; returns what it said when it has done it."""
     space, job = stack.namespaces["application"], f"e2e-{name}"
     stack.kubectl("-n", space, "delete", "job", job, "--ignore-not-found")
@@ -35,7 +35,7 @@ def run(stack: Stack, name: str) -> str:
 def test_a_set_is_made_read_restored_and_kept(stack: Stack, user: httpx.Client) -> None:
     card = user.post("/cards", json=description()).json()
     user.post(f"/cards/{card['id']}/files", params={"name": "data.csv"}, content=b"a,b\n1,2\n").raise_for_status()
-    said = {each.name: run(stack, each.name).splitlines()[-1] for each in JOBS}
+    said = {each.name: run_now(stack, each.name).splitlines()[-1] for each in JOBS}
     stack.say("; ".join(said.values()))
     made = said[backup.RUN.name].split()[1]  # "set 20261126T032148Z-000001 in …"
     assert said[backup.VERIFY.name].startswith(f"set {made}: ")

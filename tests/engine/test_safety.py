@@ -1,4 +1,4 @@
-"""What keeps an `up` from doing harm: a plan that holds, copies of the state and the way back, approvals."""
+"""What keeps an `up` from doing harm: plans that hold, copies of the state, approvals; and what repairs harm done."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from pulumi_kubernetes.rbac import v1 as rbac
 from infra.environments import deployment, state_backups
 from infra.environments.engine import DeploymentError, Engine, Operation
 from infra.environments.plan import Plan
+from infra.environments.recovery import recover
+from infra.environments.workspace import RECOVERY
 from infra.errors import UserError
 from infra.kube.component import object_metadata
+from infra.quantities import Moment
+from tests.app.servers import eventually
 
 CLAIM = "kubernetes:core/v1:PersistentVolumeClaim::app-uploads"
 EDGE = {("update", "edge-nginx"), ("update", "modelcard-quota")}
@@ -116,3 +120,27 @@ def test_what_the_state_protects_is_given_up_once_it_is_unprotected(live):
     space.pulumi("state", "unprotect", urn, "--yes")
     assert changed(gone.run(Operation.UP, live.told.append)) == {("delete", "kept")}
     space.pulumi("stack", "rm", "--yes")
+
+
+def test_what_is_lost_with_its_namespace_is_declared_anew_after_its_data(live):
+    live.clean = False
+    api = deployment.reachable(live.space)
+    with pytest.raises(UserError, match=r"^modelcard: there is a database, and recovery fills new volumes only"):
+        recover(live.space, Moment("newest"), live.told.append)
+    assert RECOVERY not in live.space.config()
+
+    client.CoreV1Api(api).delete_namespace("modelcard")
+    eventually(lambda: "modelcard" not in namespaces(api), within=60)
+    recover(live.space, Moment("2026-01-31"), live.told.append)
+    job = client.BatchV1Api(api).read_namespaced_job("recovery", "modelcard")
+    started = client.AppsV1Api(api).read_namespaced_stateful_set("database-postgres", "modelcard").metadata
+    assert job.status.completion_time <= started.creation_timestamp
+    assert "--at=2026-01-31" in job.spec.template.spec.containers[0].args
+    assert RECOVERY not in live.space.config()
+    later = changed(live.up())
+    assert later >= {("delete", "recovery"), ("delete", "recovery-archive")}
+    assert {operation for operation, name in later if "recovery" not in name} == {"update"}
+
+
+def namespaces(api) -> set[str]:
+    return {each.metadata.name for each in client.CoreV1Api(api).list_namespace().items}

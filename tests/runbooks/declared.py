@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infra.environments.recording import Recording
+from infra.settings import NEWEST
 from tests.conftest import NAME, Manifest, platform_of
 
 # Everybody is told, so that what telling needs is there.
@@ -182,5 +183,5 @@ def _terms(selector: str) -> Iterator[tuple[str, list[str]]]:
 
 @functools.cache
 def declared() -> Declared:
-    """What prod declares when everybody is told."""
-    return Declared(platform_of("prod", notifications=NOTIFICATIONS))
+    """What prod declares when everybody is told, and while what was lost comes back."""
+    return Declared(platform_of("prod", notifications=NOTIFICATIONS, recovery=NEWEST))

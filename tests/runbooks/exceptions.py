@@ -5,9 +5,12 @@ from __future__ import annotations
 LOGS = "no Elasticsearch, Logstash or Filebeat runs here"
 INCIDENTS = "it asks a responder that has incidents; tests/ops/incidents does"
 BUCKET = "it asks a bucket with backups; tests/ops/backup does"
+RECOVERY = "it deploys what is lost; tests/engine and tests/e2e do"
 # The page, the beginning of a line of the block, and the reason.
 NOT_EXECUTED: tuple[tuple[str, str, str], ...] = (
     ("backup-bucket-unreadable", "kubectl -n modelcard-observability logs deployment/backup-exporter", BUCKET),
+    ("disaster-recovery", "mcenv recover prod --at newest", RECOVERY),
+    ("disaster-recovery", "mcenv recover prod --at 2026-01-31T02:00:00Z", RECOVERY),
     ("disaster-recovery", "mcops backup list", BUCKET),
     ("elasticsearch-disk-low", "search()", LOGS),
     ("elasticsearch-down", "kubectl -n modelcard-observability", LOGS),

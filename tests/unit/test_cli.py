@@ -14,6 +14,7 @@ import yaml
 from infra.environments import cli
 from infra.environments.workspace import ROOT, Workspace, complaint, exclusive, local_workspace, workspace
 from infra.errors import UserError
+from infra.quantities import Moment
 
 MCENV = Path(sys.executable).with_name("mcenv")
 
@@ -23,7 +24,7 @@ def mcenv(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    "command", [["preview"], ["up"], ["status"], ["secrets", "init"], ["secrets", "rotate"], ["drift"]]
+    "command", [["preview"], ["up"], ["status"], ["secrets", "init"], ["secrets", "rotate"], ["drift"], ["recover"]]
 )
 def test_a_stack_that_does_not_exist_is_one_line_with_the_choices(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["mcenv", *command, "staging"])
@@ -41,6 +42,19 @@ def test_up_of_a_stack_without_secrets_says_how_to_make_them():
         1,
         "mcenv: Pulumi.prod.yaml: secrets are missing: run `mcenv secrets init prod`\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("yesterday", f"--at: 'yesterday' is not {Moment.example}"),
+        ("2026-01-31T02:00:00", f"--at: '2026-01-31T02:00:00' is not {Moment.example}"),
+        ("newest", "Pulumi.prod.yaml: secrets are missing: run `mcenv secrets init prod`"),
+    ],
+)
+def test_a_recovery_that_cannot_be_is_refused_before_anything_is_touched(at, said):
+    run = mcenv("recover", "prod", "--yes", "--at", at)
+    assert (run.returncode, run.stderr) == (1, f"mcenv: {said}\n")
 
 
 def test_preview_prints_json_that_a_program_can_read():

@@ -14,6 +14,7 @@ import pytest
 
 from infra.components.database import DATABASE, MONITOR, PG_IDENT, login, script
 from infra.kube import pgbackrest
+from modelcard_ops.backup import restore
 from tests.app.servers import PostgresServer, eventually, free_port
 
 # As in the pod, but without TLS.
@@ -72,13 +73,16 @@ class Bootstrapped:
             new.rename(self.secrets / role)
 
     def bootstrap(self) -> None:
-        done = subprocess.run(
-            ["bash", str(self.folder / "bootstrap.sh")], env=self.variables, user=self.user, cwd=self.folder,
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        done = self.bootstrapped()
         assert done.returncode == 0, done.stderr
         assert "ERROR" not in done.stderr
         assert not [value for value in self.passwords.values() if value in done.stdout + done.stderr]
+
+    def bootstrapped(self) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", str(self.folder / "bootstrap.sh")], env=self.variables, user=self.user, cwd=self.folder,
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
     def popen(self, *command: object) -> None:
         with (self.folder / "log").open("ab") as log:
@@ -181,6 +185,15 @@ def test_a_restart_sets_new_passwords_and_makes_what_an_older_database_lacks(run
         running.as_role(role).close()
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         running.connect(DATABASE, "older")
+
+
+def test_what_is_half_restored_is_not_started(running):
+    mark = restore.mark(Path(running.variables["PGDATA"]))
+    mark.touch()
+    refused = running.bootstrapped()
+    mark.unlink()
+    assert refused.returncode == 1
+    assert refused.stderr.startswith(f"{running.variables['PGDATA']} is half restored: ")
 
 
 def test_a_rotation_lets_in_the_pods_of_before_and_after_it(running):

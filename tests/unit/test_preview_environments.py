@@ -24,6 +24,7 @@ config:
   modelcard-platform:environment: dev
   modelcard-platform:secrets: {secure: v1:theirs}
   modelcard-platform:rotation: 7
+  modelcard-platform:recovery: newest
   modelcard-platform:app: {replicas: {min: 3, max: 9}, termination_grace: 50}
   modelcard-platform:edge: {host: dev.example.org, tls_secret: wildcard}
   modelcard-platform:notifications: {slack_token: {secure: v1:theirs}}
@@ -61,7 +62,7 @@ def test_it_has_nothing_that_only_its_origins_key_opens_and_calls_nobody(dev):
     assert "theirs" not in yaml.safe_dump(document)
     assert "encryptedkey" not in document
     assert document["secretsprovider"] == "awskms://alias/dev"
-    assert not {key for key in document["config"] if key.endswith((":rotation", ":notifications"))}
+    assert not {key for key in document["config"] if key.endswith((":rotation", ":recovery", ":notifications"))}
 
 
 def test_it_keeps_secrets_of_its_own_from_one_up_to_the_next(dev):

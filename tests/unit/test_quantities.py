@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
-from infra.quantities import BucketName, Cpu, Host, Image, Label, Memory
+from infra.quantities import BucketName, Cpu, Host, Image, Label, Memory, Moment
 
-TYPES = (BucketName, Cpu, Host, Image, Label, Memory)
+TYPES = (BucketName, Cpu, Host, Image, Label, Memory, Moment)
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 
 
@@ -59,6 +59,7 @@ def test_what_has_the_form_is_taken_as_it_is(kind: type[Memory], data: st.DataOb
         (Label, "Modelcard"), (Label, "-a"), (Label, "a-"), (Label, "a.b"), (Label, "a" * 64), (Label, ""),
         (BucketName, "ab"), (BucketName, "a" * 64), (BucketName, "Backups"), (BucketName, "my.bucket"),
         (BucketName, "my_bucket"), (BucketName, "-bucket"), (BucketName, "bucket-"), (BucketName, "xn--bucket"),
+        (Moment, "yesterday"), (Moment, "20260131"), (Moment, "2026-01-31T02:00:00"), (Moment, "2026-01-31 02:00Z"),
         (BucketName, "sthree-bucket"), (BucketName, "bucket-s3alias"), (BucketName, "bucket--ol-s3"),
     ],
 )  # fmt: skip

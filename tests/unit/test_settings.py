@@ -86,6 +86,10 @@ def test_a_stack_overrides_single_values_of_a_section() -> None:
             "edge.resources.cpu_request is 2 but edge.resources.cpu_limit is 1500m",
         ),
         (
+            {"preview_environment": True, "recovery": "newest"},
+            "recovery is set, but a preview environment is in no backup: remove it",
+        ),
+        (
             {"app": {"uploads": {"access_mode": "ReadWriteOnce"}}},
             "app.uploads.access_mode is ReadWriteOnce, but pods on several nodes need ReadWriteMany",
         ),

@@ -20,7 +20,7 @@ PREFIX = "env-"
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 LONGEST_LABEL = 63
 # What the stack that it derives from keeps to itself: secrets, whom it calls, and where only its own things are.
-OWN = ("secrets", "rotation", "notifications", "approvals")
+OWN = ("secrets", "rotation", "recovery", "notifications", "approvals")
 # It is looked at by a few people for a day. Numbers of pods stay as in dev: what is tried should run as it will.
 SMALL: Mapping[str, Any] = {
     "protect_data": False,

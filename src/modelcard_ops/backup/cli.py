@@ -131,7 +131,10 @@ def restore(  # noqa: PLR0913 - a restore has that many parts
     ] = None,
     identity_file: Annotated[Path | None, typer.Option(help="The recipient's private key, for Secrets.")] = None,
     production: Annotated[
-        bool, typer.Option("--production", help="This becomes the production database: its timeline is archived.")
+        bool, typer.Option("--production", help="This becomes the production database: its archive goes on from here.")
+    ] = False,
+    accept_missing: Annotated[
+        bool, typer.Option("--accept-missing", help="Succeed though an upload is nowhere to be found; it is told.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do it, do not ask.")] = False,
     as_json: Json = False,
@@ -160,7 +163,9 @@ def restore(  # noqa: PLR0913 - a restore has that many parts
     rows = "" if done.rows is None else f", {done.rows} rows"
     text = f"restored in {done.duration:.1f} s{rows}, {done.uploads} uploads, {done.created} cluster objects"
     _say(as_json, done, text)
-    if done.problems:
+    if done.problems and accept_missing:
+        _told("\n".join(done.problems))
+    elif done.problems:
         raise Partial("\n".join(done.problems))
 
 

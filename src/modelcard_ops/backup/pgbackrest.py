@@ -133,10 +133,6 @@ class PgBackRest:
             "restore", "--reset-pg1-host", f"--pg1-path={data}", f"--set={label}", *target.options(),
         )  # fmt: skip
 
-    def push(self, data: Path, file: str) -> None:
-        """Adds a file of the log by hand: the history of a new timeline."""
-        self._run("archive-push", "--reset-pg1-host", f"--pg1-path={data}", operand=str(data / "pg_wal" / file))
-
     def repository(self) -> Repository:
         """What there is now."""
         stanzas = orjson.loads(self._run("info", "--output=json"))
@@ -147,9 +143,8 @@ class PgBackRest:
             backups=[_backup(each, systems) for each in stanza.get("backup", ())],
         )
 
-    def _run(self, command: str, *options: str, operand: str | None = None) -> str:
-        words = [command] if operand is None else [command, operand]
-        return run("pgbackrest", f"--config={self.config}", f"--stanza={self.stanza}", *_quiet(options), *words)
+    def _run(self, command: str, *options: str) -> str:
+        return run("pgbackrest", f"--config={self.config}", f"--stanza={self.stanza}", *_quiet(options), command)
 
 
 def _quiet(options: tuple[str, ...]) -> list[str]:

@@ -1,7 +1,8 @@
 """Brings a point in time back: into an empty data directory, a folder of uploads, and a namespace.
 
 The order is that in which each part needs the one before: Secrets, which hold the keys; the database; the files that
-its rows name; then caches, which may know rows that are gone. Nothing is overwritten and nothing is deleted.
+its rows name; then caches, which may know rows that are gone. Nothing is overwritten, and nothing is deleted but what a
+restore left that did not end: beside an unfinished data directory is a mark, and PostgreSQL must not start on it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from modelcard_ops.backup.errors import BackupError
 from modelcard_ops.backup.manifest import ClusterPart, Manifest
 from modelcard_ops.backup.pgbackrest import PgBackRest, Target
 from modelcard_ops.backup.programs import own
-from modelcard_ops.backup.recovery import Recovery, check_version, data_directory
+from modelcard_ops.backup.recovery import Recovery, check_version, data_directory, remove
 from modelcard_ops.backup.run import Told, Tools, tools
 from modelcard_ops.backup.settings import Settings
 
@@ -76,6 +77,8 @@ def plan(settings: Settings, request: Request, told: Told) -> Plan:
     state = next(each.state for each in sets if each.id == manifest.id)
     if state != "verified":
         told(f"set {manifest.id} is {state}")
+    if request.database is not None and mark(request.database).exists():
+        told(f"{request.database}: a restore did not end here: what it left makes room for this one")
     steps = [
         *_steps_of_cluster(manifest, request),
         *_steps_of_database(settings, manifest, target, request),
@@ -103,12 +106,13 @@ def _steps_of_database(settings: Settings, manifest: Manifest, target: Target, r
             raise BackupError("--uploads needs --database: the rows say which files there must be")
         return
     check_version(manifest.database.version)
-    _check_empty(request.database)
+    if not mark(request.database).exists():
+        _check_empty(request.database)
     yield f"restore the database into {request.database}, {target}"
     if request.uploads is not None:
         yield f"write the files that its rows name into {request.uploads}; files that are there stay"
     if request.production:
-        yield "add its new timeline to the repository, as the production database from now on"
+        yield "have the archive continue on its new timeline, as the production database from now on"
         if settings.cache_url is not None:
             yield "empty the cache, which may know rows that are gone"
 
@@ -132,6 +136,7 @@ def execute(settings: Settings, plan: Plan, told: Told) -> Restored:
         created = _objects(use, manifest.cluster, request.namespace, request.identity_file)
     if request.database is not None:
         told(plan.target.label)
+        _begin(request.database)
         with database(use, manifest, plan.target, request.database) as recovery:
             recovery.reach(paused=False)
             rows, found = _rows(recovery, manifest if plan.target.exact else None)
@@ -145,6 +150,7 @@ def execute(settings: Settings, plan: Plan, told: Told) -> Restored:
             recovery.forget_recovery()
         if request.production:
             _succeed(settings, request.database, told)
+        mark(request.database).unlink()
     if request.prometheus is not None and manifest.prometheus is not None:
         told("Prometheus")
         listed = files.read_index(use.bucket, use.data, manifest.prometheus)
@@ -272,7 +278,10 @@ def _succeed(settings: Settings, data: Path, told: Told) -> None:
     """Whoever restores to a later point must find the way from the old timeline to the new one."""
     histories = sorted((data / "pg_wal").glob("*.history"))
     if histories:
-        PgBackRest(settings).push(data, histories[-1].name)
+        # PostgreSQL's own sign to its archiver, which recovery without an archive has not left.
+        ready = data / "pg_wal" / "archive_status" / f"{histories[-1].name}.ready"
+        ready.touch(0o600)
+        own(ready)
     if settings.cache_url is not None:
         told("cache")
         _empty_cache(settings)
@@ -287,6 +296,19 @@ def _empty_cache(settings: Settings) -> None:
         redis.Redis.from_url(url, **(options if url.startswith("rediss:") else {})).flushdb()
     except redis.RedisError as error:
         raise BackupError(f"the cache cannot be emptied ({error}): restart Redis before the application") from None
+
+
+def mark(data: Path) -> Path:
+    """Beside a data directory: that it is not whole yet. The database's own first container looks for it as well."""
+    return data.with_name(f"{data.name}.unfinished")
+
+
+def _begin(data: Path) -> None:
+    unfinished = mark(data)
+    if unfinished.exists():
+        remove(data)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    unfinished.touch()
 
 
 def _check_empty(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from modelcard_ops.backup import run as runs
 from modelcard_ops.backup.errors import BackupError
 from modelcard_ops.backup.manifest import Drill
 from modelcard_ops.backup.pgbackrest import PgBackRest
+from modelcard_ops.backup.programs import environment, find, own, unprivileged
 from modelcard_ops.backup.recovery import Recovery
 from modelcard_ops.backup.restore import Request
 from modelcard_ops.backup.uploads import Row
@@ -189,6 +191,57 @@ def test_a_damaged_backup_is_not_restored(world: World, target: Path) -> None:
     with pytest.raises(BackupError, match="all are bad|no usable set"):
         restore(world, Request(set_id=damaged.id, database=target))
     PgBackRest(world.settings()).expire([made.label])
+
+
+def test_what_ended_half_way_is_done_again_from_the_start(
+    world: World, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    request = Request(database=target, uploads=world.folder / "files")
+    with monkeypatch.context() as broken:
+        broken.setattr(restores.uploads, "fetch", killed)
+        with pytest.raises(KeyboardInterrupt):
+            restore(world, request)
+    (target / "left").write_text("half of something")
+    assert (target.parent / "target.unfinished").exists(), "PostgreSQL would start on it"
+    assert restore(world, request).problems == []
+    assert not (target / "left").exists()
+    assert not (target.parent / "target.unfinished").exists()
+    with pytest.raises(BackupError, match="is not an empty folder"):
+        restore(world, request)
+
+
+def test_the_archive_of_production_continues_on_the_new_timeline(world: World, target: Path) -> None:
+    archive = world.folder / "archive"
+    archive.mkdir()
+    own(archive)
+    restore(world, Request(database=target, production=True))
+    with (archive / "postgresql.conf").open("w") as config:
+        config.write(f"archive_mode = on\narchive_command = 'cp %p {archive}/%f'\nlisten_addresses = ''\n")
+        config.write(f"unix_socket_directories = '{archive}'\n")
+    command = [find("postgres"), "-D", str(target), f"-cconfig_file={config.name}"]
+    server = subprocess.Popen(command, user=unprivileged(), env=environment(), stderr=subprocess.DEVNULL)
+    try:
+        eventually(lambda: list(archive.glob("*.history")))
+    finally:
+        server.kill()
+        server.wait()
+    assert not (target / "pg_wal" / "archive_status" / "00000002.history.ready").exists()
+
+
+def test_a_missing_upload_fails_a_restore_unless_that_is_accepted(world: World) -> None:
+    world.upload(b"nobody has copied this yet")
+    PgBackRest(world.settings()).check()
+    first, second = (world.folder / name for name in ("first", "second"))
+    refused = world.mcops("restore", "--yes", "--database", str(first), "--uploads", str(world.folder / "few"))
+    assert refused.returncode == 3, refused.stderr
+    accepted = world.mcops(
+        "restore", "--yes", "--database", str(second), "--uploads", str(world.folder / "files"), "--accept-missing"
+    )
+    assert accepted.returncode == 0, accepted.stderr
+    assert "is not there" in accepted.stderr
 
 
 def test_a_restored_rollback_empties_the_cache(world: World, target: Path) -> None:

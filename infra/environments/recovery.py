@@ -1,0 +1,105 @@
+"""`mcenv recover`: the database and the uploads of a moment, in new volumes, with the platform on them again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+
+from infra.components import app, database, recovery
+from infra.environments import deployment
+from infra.environments.engine import DeploymentError, Engine, Operation, Progress
+from infra.environments.local.waiting import wait_until
+from infra.environments.workspace import RECOVERY, Workspace
+from infra.errors import UserError
+from infra.kube.identity import namespace_names
+from infra.quantities import Moment
+
+GONE = 60  # seconds in which Kubernetes must have removed a failed job
+NOT_FOUND = 404
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recovered:
+    """What came back, as the job has `said` it line by line, and after how many seconds the platform was ready."""
+
+    said: tuple[str, ...]
+    seconds: float
+
+
+def recover(space: Workspace, moment: Moment, progress: Progress) -> Recovered:
+    """Deploys the stack with its data of that moment. After a failure the same call goes on.
+
+    Raises `UserError` before anything is touched where there is a database already or nothing is backed up, and
+    `DeploymentError` with what the job said when it fails.
+    """
+    settings = deployment.settings_of(space)
+    namespace = namespace_names(settings)["application"]
+    if settings.preview_environment:
+        raise UserError(f"{space.stack}: is a preview environment, which is in no backup")
+    began = time.monotonic()
+    deployment.check_all(space)
+    api = deployment.reachable(space)
+    _refuse_to_replace(api, namespace)
+    _remove_failed_job(api, namespace)
+    progress("finding out what is gone")
+    gone = Engine(space).run(Operation.REFRESH, lambda _: None).changes
+    progress(f"{len(gone)} objects are gone or otherwise")
+    space.pulumi("config", "set", RECOVERY, moment)
+    try:
+        deployment.up(space, progress)
+    except DeploymentError as error:
+        why = [f"{recovery.WORKLOAD.name}: {line}" for line in _said(api, namespace)[-1:]]
+        again = f"what is there is used again by `mcenv recover {space.stack} --at {moment}`"
+        raise DeploymentError("\n".join([str(error), *why, again])) from None
+    said = _said(api, namespace)
+    space.pulumi("config", "rm", RECOVERY)
+    return Recovered(said=said, seconds=time.monotonic() - began)
+
+
+def _refuse_to_replace(api: Any, namespace: str) -> None:
+    apps: Any = client.AppsV1Api(api)
+    try:
+        apps.read_namespaced_stateful_set(database.WORKLOAD.name, namespace)
+    except client.ApiException as error:
+        if error.status == NOT_FOUND:
+            return
+        raise
+    raise UserError(
+        f"{namespace}: there is a database, and recovery fills new volumes only: if what it holds is to be given up, "
+        f"`kubectl -n {namespace} delete statefulset/{database.WORKLOAD.name} pvc/{database.CLAIM}`, "
+        f"and pvc/{app.CLAIM} if the uploads are, too"
+    )
+
+
+def _remove_failed_job(api: Any, namespace: str) -> None:
+    """The engine would wait for it once more."""
+    batch: Any = client.BatchV1Api(api)
+
+    def gone() -> bool:
+        try:
+            batch.delete_namespaced_job(recovery.WORKLOAD.name, namespace, propagation_policy="Background")
+        except client.ApiException as error:
+            if error.status == NOT_FOUND:
+                return True
+            raise
+        return False
+
+    wait_until(gone, GONE)
+
+
+def _said(api: Any, namespace: str) -> tuple[str, ...]:
+    """By the job's newest pod; nothing, if it has none or where pods are simulated."""
+    core: Any = client.CoreV1Api(api)
+    selector = ",".join(f"{key}={value}" for key, value in recovery.WORKLOAD.selector.items())
+    pods = core.list_namespaced_pod(namespace, label_selector=selector).items
+    if not pods:
+        return ()
+    newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)
+    try:
+        log: str = core.read_namespaced_pod_log(newest.metadata.name, namespace)
+    except client.ApiException:
+        return ()
+    return tuple(line for line in log.splitlines() if line.strip())
