@@ -134,6 +134,8 @@ class Stack:
         environment = {
             **workspace("dev").environment,
             "PULUMI_BACKEND_URL": f"file://{state}",
+            # Else every step writes the whole state, for minutes in sum; a run that was killed begins anew in any case.
+            "PULUMI_SKIP_CHECKPOINTS": "true",
             "PULUMI_CONFIG_PASSPHRASE": randomness.token_urlsafe(32),
             "PULUMI_HOME": str(self.folder / "pulumi"),
         }
