@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from modelcard_ops.backup import cluster, encryption, files, uploads
@@ -27,6 +28,7 @@ from modelcard_ops.backup.recovery import Recovery, check_version, data_director
 from modelcard_ops.backup.run import Told, Tools, tools
 from modelcard_ops.backup.settings import Settings
 
+BATCH = 1000  # keys that are removed from the cache at once
 DATE = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)")
 
 
@@ -293,7 +295,11 @@ def _empty_cache(settings: Settings) -> None:
     options = {"ssl_ca_certs": str(settings.authority_file)} if settings.authority_file else {}
     url = settings.secret("cache_url")
     try:
-        redis.Redis.from_url(url, **(options if url.startswith("rediss:") else {})).flushdb()
+        client = redis.Redis.from_url(url, **(options if url.startswith("rediss:") else {}))
+        # The application's user may remove any key, but not all at once.
+        found = client.scan_iter(count=BATCH)
+        while keys := list(islice(found, BATCH)):
+            client.unlink(*keys)
     except redis.RedisError as error:
         raise BackupError(f"the cache cannot be emptied ({error}): restart Redis before the application") from None
 

@@ -13,6 +13,7 @@ from typing import Self
 import pytest
 import redis
 
+from infra.components.cache import users_acl
 from modelcard_generator.api.storage import FileStore
 from modelcard_ops.backup import drill as drills
 from modelcard_ops.backup import recovery as recoveries
@@ -251,7 +252,12 @@ def test_a_restored_rollback_empties_the_cache(world: World, target: Path) -> No
         client.set("card", "of a row that is gone")
         restore(world, Request(database=target), cache_url=server.url)
         assert client.get("card") is not None, "a copy beside production is nobody's rollback"
-        restores._empty_cache(world.settings(cache_url=server.url))
+        user, _, line = next(
+            each.partition(" on ") for each in users_acl("secret", "other").splitlines() if " app " in each
+        )
+        client.execute_command("ACL", "SETUSER", user.split()[1], "on", *line.split())
+        client.mset({f"card:{number}": "another" for number in range(2500)})
+        restores._empty_cache(world.settings(cache_url=server.url.replace("//", "//app:secret@")))
         assert client.dbsize() == 0
     finally:
         server.close()
