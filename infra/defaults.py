@@ -70,7 +70,7 @@ TABLE: tuple[Row, ...] = (
     Row("edge.host", "modelcard.localhost", "modelcard-dev.example.com", "modelcard.example.com",
         "each environment has an address of its own"),
     same("edge.replicas", 2),
-    Row("edge.resources.cpu_request", "100m", "25m", "100m", SMALLER),
+    Row("edge.resources.cpu_request", "100m", "50m", "100m", SMALLER),
     same("edge.resources.memory_request", "128Mi"),
     same("edge.resources.memory_limit", "128Mi"),
     same("edge.resources.ephemeral_storage", "1Gi"),
@@ -185,7 +185,7 @@ TABLE: tuple[Row, ...] = (
 
     # The operators' tools: backup, incidents, and what sets up the logs.
     same("ops.image", "docker.io/terragonlabs/modelcard-ops:1.0.0"),
-    same("ops.resources.cpu_request", "25m"),
+    same("ops.resources.cpu_request", "50m"),
     same("ops.resources.memory_request", "256Mi"),
     same("ops.resources.memory_limit", "256Mi"),
     same("ops.resources.ephemeral_storage", "128Mi"),

@@ -150,8 +150,6 @@ def recover_command(
     if as_json:
         _print_json({"moment": moment, "seconds": seconds, "said": recovered.said})
         return
-    for line in recovered.said:
-        print(f"recovery: {line}")
     print(f"{stack}: back in {seconds} s; the next `mcenv up {stack}` takes the recovery's job away")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import urllib3
 from kubernetes import client
 
 from infra.components import app, database, recovery
@@ -17,6 +21,7 @@ from infra.errors import UserError
 from infra.kube.identity import namespace_names
 from infra.quantities import Moment
 
+LOOK = 3.0  # seconds between two looks at what the job says
 GONE = 60  # seconds in which Kubernetes must have removed a failed job
 NOT_FOUND = 404
 
@@ -49,7 +54,8 @@ def recover(space: Workspace, moment: Moment, progress: Progress) -> Recovered:
     progress(f"{len(gone)} objects are gone or otherwise")
     space.pulumi("config", "set", RECOVERY, moment)
     try:
-        deployment.up(space, progress)
+        with _telling(api, namespace, progress):
+            deployment.up(space, progress)
     except DeploymentError as error:
         why = [f"{recovery.WORKLOAD.name}: {line}" for line in _said(api, namespace)[-1:]]
         again = f"what is there is used again by `mcenv recover {space.stack} --at {moment}`"
@@ -90,16 +96,41 @@ def _remove_failed_job(api: Any, namespace: str) -> None:
     wait_until(gone, GONE)
 
 
+@contextmanager
+def _telling(api: Any, namespace: str, progress: Progress) -> Iterator[None]:
+    """While the block runs, tells what the job says when it says it: a large database takes hours."""
+    ended = threading.Event()
+
+    def follow() -> None:
+        told: tuple[str, ...] = ()
+        over = False
+        while not over:
+            over = ended.wait(LOOK)
+            said = _said(api, namespace)
+            # A second attempt begins anew.
+            for line in said[len(told) :] if said[: len(told)] == told else said:
+                progress(f"{recovery.WORKLOAD.name}: {line}")
+            told = said
+
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        follower.join()
+
+
 def _said(api: Any, namespace: str) -> tuple[str, ...]:
     """By the job's newest pod; nothing, if it has none or where pods are simulated."""
     core: Any = client.CoreV1Api(api)
     selector = ",".join(f"{key}={value}" for key, value in recovery.WORKLOAD.selector.items())
-    pods = core.list_namespaced_pod(namespace, label_selector=selector).items
-    if not pods:
-        return ()
-    newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)
     try:
+        pods = core.list_namespaced_pod(namespace, label_selector=selector).items
+        if not pods:
+            return ()
+        newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)
         log: str = core.read_namespaced_pod_log(newest.metadata.name, namespace)
-    except client.ApiException:
+    except (client.ApiException, urllib3.exceptions.HTTPError):
         return ()
     return tuple(line for line in log.splitlines() if line.strip())

@@ -59,8 +59,7 @@ def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack,
         with pytest.raises(DeploymentError, match=r"recovery: .*the earliest point that can be restored is"):
             recover(stack.space, Moment(too_early), stack.say)
         done = recover(stack.space, Moment("newest"), stack.say)
-    for line in done.said:
-        stack.say(f"  {line}")
+    assert [line for line in done.said if line.startswith("restored in ")]
 
     find_edge(stack)
     eventually(lambda: user.get("/cards", params={"limit": 1}).status_code == 200, within=60)
