@@ -7,8 +7,10 @@ from pulumi_policy import EnforcementLevel, PolicyPack
 
 from policy.decoding import decode_once
 from policy.engine import policies, run_of
+from policy.lifetime import end_with_parent
 
 if __name__ == "__main__":
+    end_with_parent()
     decode_once()
     PolicyPack(
         name="modelcard-platform",
