@@ -20,7 +20,7 @@ from tests.e2e.entrance import find_edge
 from tests.e2e.stack import Stack
 from tests.e2e.test_backup import run_now
 
-WRITING = 60  # seconds in which somebody goes on after the last backup
+WRITING = 20  # seconds in which somebody goes on after the last backup
 FILE = b"a,b\n1,2\n"
 
 
