@@ -38,6 +38,7 @@ from tests.conftest import settings_of
 from tests.ops.incidents import fastforward
 from tests.ops.incidents.outside import TOKEN
 from tests.ops.incidents.outside import Outside as Chat
+from tests.stack_file import configure
 from tests.system.kubelet import StandInKubelet
 from tests.system.nginx import nginx
 from tests.system.pods import Process, container_process, files_of
@@ -45,6 +46,8 @@ from tests.system.receivers import Outside
 from tests.system.rendered import Target, with_addresses
 
 WORKERS = 2
+# The adapter is asked here, though where pods are simulated no autoscaler asks it.
+ADAPTED = {"app": {"autoscaling": {"metrics_from": "prometheus-adapter"}}}
 GRAFANA = """\
 grafana_build_info{version="0.0.0"} 1
 grafana_http_request_duration_seconds_count{handler="/",method="GET",status_code="200"} 1
@@ -81,6 +84,7 @@ class Surroundings:
 
     def deploy(self) -> None:
         """Has the control plane hold what the stack declares."""
+        configure(self.space.stack_file, {"environment": self.stack, **ADAPTED})
         deployment.up(self.space, lambda _: None)
 
     def stop(self) -> None:
@@ -136,8 +140,7 @@ class Surroundings:
             "environment": self.stack,
             "secrets": self.secrets,
             "notifications": notifications,
-            # The adapter is asked here, though where pods are simulated no autoscaler asks it.
-            "app": {"autoscaling": {"metrics_from": "prometheus-adapter"}},
+            **ADAPTED,
         }
         return parse(values, file=f"Pulumi.{self.stack}.yaml")
 
