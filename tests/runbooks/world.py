@@ -37,7 +37,6 @@ from tests.system.surroundings import Load, Surroundings
 STACK = "prod"
 JOB = "job"
 CUSTOM_METRICS = "/apis/custom.metrics.k8s.io/v1beta1/namespaces/modelcard/pods/*/http_requests_per_second"
-ABSENT = frozenset({"backup", "elasticsearch"})  # jobs of exporters whose bucket and cluster are not here
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -108,10 +107,6 @@ class World(Surroundings):
         if done.returncode:
             raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
-
-    def unreachable(self) -> list[str]:
-        """Of what runs here."""
-        return [each for each in super().unreachable() if each.partition(":")[0] not in ABSENT]
 
     def knows_everything(self) -> bool:
         """Prometheus has asked everything, evaluated its rules since, and can tell the autoscaler. Raises otherwise."""

@@ -22,7 +22,18 @@ import psycopg
 import redis
 
 from infra.components import adapter as prometheus_adapter
-from infra.components import alertmanager, app, database, edge, grafana, incidents, node_exporter, prometheus
+from infra.components import (
+    alertmanager,
+    app,
+    backup_exporter,
+    database,
+    edge,
+    elasticsearch_exporter,
+    grafana,
+    incidents,
+    node_exporter,
+    prometheus,
+)
 from infra.environments import deployment
 from infra.environments.recording import Recording, record_platform
 from infra.environments.secrets import generate
@@ -39,6 +50,7 @@ from tests.ops.incidents import fastforward
 from tests.ops.incidents.outside import TOKEN
 from tests.ops.incidents.outside import Outside as Chat
 from tests.stack_file import configure
+from tests.system import absent
 from tests.system.kubelet import StandInKubelet
 from tests.system.nginx import nginx
 from tests.system.pods import Process, container_process, files_of
@@ -48,10 +60,6 @@ from tests.system.rendered import Target, with_addresses
 WORKERS = 2
 # The adapter is asked here, though where pods are simulated no autoscaler asks it.
 ADAPTED = {"app": {"autoscaling": {"metrics_from": "prometheus-adapter"}}}
-GRAFANA = """\
-grafana_build_info{version="0.0.0"} 1
-grafana_http_request_duration_seconds_count{handler="/",method="GET",status_code="200"} 1
-"""
 
 
 class Surroundings:
@@ -234,7 +242,13 @@ class Surroundings:
             f"--kubeconfig={kubeconfig}",
         )
         self.kubelet = StandInKubelet(self.certificate, self.key, self._containers, self._volumes())
-        self.servers += [self.kubelet, StandIn(GRAFANA, self.certificate, self.key, self.port("grafana", grafana.PORT))]
+        self.servers.append(self.kubelet)
+        pages = {
+            ("grafana", grafana.PORT): absent.grafana,
+            (backup_exporter.WORKLOAD.name, backup_exporter.METRICS.port): absent.BackedUp(self.settings).page,
+            (elasticsearch_exporter.WORKLOAD.name, elasticsearch_exporter.METRICS.port): absent.elasticsearch,
+        }
+        self.servers += [StandIn(page, self.certificate, self.key, self.port(*place)) for place, page in pages.items()]
 
     def _start_monitoring(self) -> None:
         manager, server = self.port("alertmanager", alertmanager.PORT), self.port("prometheus", prometheus.PORT)
@@ -368,13 +382,13 @@ class Surroundings:
 class StandIn:
     """A page of metrics by TLS, in place of a program that cannot be had."""
 
-    def __init__(self, text: str, certificate: Path, key: Path, port: int) -> None:
+    def __init__(self, page: Callable[[], str], certificate: Path, key: Path, port: int) -> None:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 self.send_response(200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
-                self.wfile.write(text.encode())
+                self.wfile.write(page().encode())
 
             def log_message(self, *_: Any) -> None:
                 """Says nothing."""

@@ -14,29 +14,16 @@ from modelcard_ops.backup.blobs import digest_of
 from modelcard_ops.backup.catalog import BackupSet
 from modelcard_ops.backup.errors import BackupError, Locked
 from modelcard_ops.backup.lease import name_of
-from modelcard_ops.backup.manifest import DatabasePart, FilesPart, Manifest, Object, Verification
 from modelcard_ops.backup.pgbackrest import PgBackRest
 from modelcard_ops.backup.retention import Policy, decide
+from tests.ops.backup.sets import made
 from tests.ops.backup.world import World
 
 START = datetime(2026, 1, 1, 2, tzinfo=UTC)
 
 
-def backup_set(day: int, *, good: bool = True, verified: bool = True, complete: bool = True) -> BackupSet:
-    at = START + timedelta(days=day)
-    name = name_of(at, day + 1)
-    database = DatabasePart(
-        label="20260101-020000F", type="full", system_id=1, version="15", start_lsn="0/1", stop_lsn="0/2", stopped=at,
-        size=1, stored=1, lsn="0/3", at=at, timeline=1, rows={},
-    )  # fmt: skip
-    uploads = FilesPart(index=Object(key="x", size=0, sha256=""), files=0, size=0, uploaded=0)
-    manifest = Manifest(
-        id=name, token=day + 1, tool="1", started=at, finished=at, duration=1, database=database, uploads=uploads,
-        cluster=None, prometheus=None, missing={} if complete else {"prometheus": "it was away"},
-    )  # fmt: skip
-    problems = [] if good else ["a content is damaged"]
-    verification = Verification(id=name, at=at, duration=1, sample=100, blobs=0, size=0, problems=problems, damaged=[])
-    return BackupSet(id=name, manifest=manifest, verification=verification if verified else None)
+def backup_set(day: int, **kind: bool) -> BackupSet:
+    return made(START + timedelta(days=day), day + 1, **kind)
 
 
 def test_days_weeks_and_months_are_kept() -> None:
