@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,8 @@ import urllib3
 from kubernetes import client
 
 from infra.components import app, database, recovery
-from infra.environments import deployment
-from infra.environments.engine import DeploymentError, Engine, Operation, Progress
+from infra.environments import deployment, state_backups
+from infra.environments.engine import Change, DeploymentError, Engine, Operation, Progress
 from infra.environments.local.waiting import wait_until
 from infra.environments.workspace import RECOVERY, Workspace
 from infra.errors import UserError
@@ -49,9 +49,7 @@ def recover(space: Workspace, moment: Moment, progress: Progress) -> Recovered:
     api = deployment.reachable(space)
     _refuse_to_replace(api, namespace)
     _remove_failed_job(api, namespace)
-    progress("finding out what is gone")
-    gone = Engine(space).run(Operation.REFRESH, lambda _: None).changes
-    progress(f"{len(gone)} objects are gone or otherwise")
+    progress(f"{len(_take_stock(space, progress))} objects are gone or otherwise")
     space.pulumi("config", "set", RECOVERY, moment)
     try:
         with _telling(api, namespace, progress):
@@ -63,6 +61,16 @@ def recover(space: Workspace, moment: Moment, progress: Progress) -> Recovered:
     said = _said(api, namespace)
     space.pulumi("config", "rm", RECOVERY)
     return Recovered(said=said, seconds=time.monotonic() - began)
+
+
+def _take_stock(space: Workspace, progress: Progress) -> Sequence[Change]:
+    """Has the state learn what is left; the newest copy of one that is lost as well."""
+    copies = state_backups.present(space)
+    if copies and space.exported() is None:
+        progress("the state is lost as well")
+        return state_backups.restore(space, copies[-1].name, lambda _: None).changes
+    progress("finding out what is gone")
+    return Engine(space).run(Operation.REFRESH, lambda _: None).changes
 
 
 def _refuse_to_replace(api: Any, namespace: str) -> None:

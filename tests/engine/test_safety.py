@@ -133,6 +133,7 @@ def test_what_is_lost_with_its_namespace_is_declared_anew_after_its_data(live):
     eventually(lambda: "modelcard" not in namespaces(api), within=60)
     state = live.space.state_file
     assert state is not None
+    assert state_backups.back_up(live.space)
     state.unlink()
     recover(live.space, Moment("2026-01-31"), live.told.append)
     job = client.BatchV1Api(api).read_namespaced_job("recovery", "modelcard")
