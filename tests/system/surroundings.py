@@ -243,12 +243,17 @@ class Surroundings:
         )
         self.kubelet = StandInKubelet(self.certificate, self.key, self._containers, self._volumes())
         self.servers.append(self.kubelet)
-        pages = {
-            ("grafana", grafana.PORT): absent.grafana,
-            (backup_exporter.WORKLOAD.name, backup_exporter.METRICS.port): absent.BackedUp(self.settings).page,
-            (elasticsearch_exporter.WORKLOAD.name, elasticsearch_exporter.METRICS.port): absent.elasticsearch,
-        }
-        self.servers += [StandIn(page, self.certificate, self.key, self.port(*place)) for place, page in pages.items()]
+        self._stand_in("grafana", grafana.PORT, absent.grafana)
+        backups, logs = backup_exporter.METRICS, elasticsearch_exporter.METRICS
+        self._stand_in(backups.workload.name, backups.port, absent.BackedUp(self.settings).page)
+        self._stand_in(logs.workload.name, logs.port, absent.elasticsearch)
+
+    def _stand_in(self, workload: str, port: int, page: Callable[[], str]) -> None:
+        pair = self.secrets[f"{workload.replace('-', '_')}_certificate"]
+        certificate, key = self.folder / f"{workload}.crt", self.folder / f"{workload}.key"
+        certificate.write_text(pair["certificate"])
+        key.write_text(pair["key"])
+        self.servers.append(StandIn(page, certificate, key, self.port(workload, port)))
 
     def _start_monitoring(self) -> None:
         manager, server = self.port("alertmanager", alertmanager.PORT), self.port("prometheus", prometheus.PORT)
