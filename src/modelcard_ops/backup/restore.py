@@ -313,6 +313,8 @@ def _begin(data: Path) -> None:
     unfinished = mark(data)
     if unfinished.exists():
         remove(data)
+    else:
+        _check_empty(data)  # once more: by the mark the next run will take what is here for our own
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
 

@@ -214,6 +214,17 @@ def test_what_ended_half_way_is_done_again_from_the_start(
         restore(world, request)
 
 
+def test_what_came_meanwhile_is_never_taken_for_what_a_restore_has_left(world: World, target: Path) -> None:
+    settings = world.settings()
+    plan = restores.plan(settings, Request(database=target), world.told.append)
+    target.mkdir()
+    (target / "precious").write_text("mine")
+    for _ in range(2):
+        with pytest.raises(BackupError, match="is not an empty folder"):
+            restores.execute(settings, plan, world.told.append)
+    assert (target / "precious").read_text() == "mine"
+
+
 def test_the_archive_of_production_continues_on_the_new_timeline(world: World, target: Path) -> None:
     archive = world.folder / "archive"
     archive.mkdir()
