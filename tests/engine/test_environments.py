@@ -166,6 +166,7 @@ def test_a_namespace_of_somebody_else_is_not_taken(origin, core):
             lifecycle.up(origin, "taken", timedelta(hours=1), print)
         names = [each.metadata.name for each in core.list_namespace().items]
         assert "modelcard-env-taken" not in names
+        assert not origin.environment("taken").project.exists()
     finally:
         core.delete_namespace("modelcard-env-taken-agents")
 

@@ -110,7 +110,8 @@ class Bootstrapped:
     @contextmanager
     def told(self) -> Iterator[None]:
         """With what tells the server, as long as the block lasts."""
-        self.popen("bash", self.folder / "rotation.sh")
+        # Where this is started in the background the signal is ignored, and bash could not be told by it.
+        self.popen("env", "--default-signal=INT", "bash", self.folder / "rotation.sh")
         try:
             yield
         finally:

@@ -114,20 +114,15 @@ def reap(origin: Origin, progress: Progress, now: datetime | None = None) -> Rea
 
 
 def _up(origin: Origin, name: str, life: timedelta, progress: Progress) -> tuple[Workspace, Outcome]:
-    space = derived.write(origin, name, {})
-    deployment.check(space)
-    api = deployment.reachable(space)
+    folder = origin.environment(name).project
+    known = folder.exists()
+    try:
+        api = _claim(origin, name, life, progress)
+    except UserError:
+        if not known:
+            rmtree(folder, ignore_errors=True)
+        raise
     first = origin.namespace(name)
-    environment = registry.look_up(api, origin, name)
-    if environment and (environment.removing or environment.first is None):
-        progress("removing what is left of an earlier one")
-        _remove(api, origin, environment, progress)
-        environment = None
-        space = derived.write(origin, name, {})
-    if environment is None:
-        # A state without its objects says that there is nothing to do.
-        _forget_state(space)
-    registry.claim(api, origin, name, datetime.now(UTC) + life)
     space = derived.write(origin, name, registry.remembered(api, first))
     deployment.end_strays(space)
     engine = Engine(space)
@@ -141,6 +136,24 @@ def _up(origin: Origin, name: str, life: timedelta, progress: Progress) -> tuple
         return space, engine.run(Operation.UP, progress, repair=True)
     except DeploymentError as error:
         raise DeploymentError("\n".join([str(error), *deployment.waiting(space)])) from None
+
+
+def _claim(origin: Origin, name: str, life: timedelta, progress: Progress) -> Any:
+    """Checks all that can be known before, and takes the name. Returns a client of the cluster that it is taken in."""
+    space = derived.write(origin, name, {})
+    deployment.check(space)
+    api = deployment.reachable(space)
+    environment = registry.look_up(api, origin, name)
+    if environment and (environment.removing or environment.first is None):
+        progress("removing what is left of an earlier one")
+        _remove(api, origin, environment, progress)
+        environment = None
+        space = derived.write(origin, name, {})
+    if environment is None:
+        # A state without its objects says that there is nothing to do.
+        _forget_state(space)
+    registry.claim(api, origin, name, datetime.now(UTC) + life)
+    return api
 
 
 def _ready(pod: Any) -> bool:
