@@ -21,6 +21,7 @@ from infra.environments.ephemeral.registry import Found
 from infra.environments.workspace import ROOT
 from infra.errors import UserError
 from infra.kube.marks import ENVIRONMENT
+from tests.app.servers import eventually
 
 SCRIPT = Path(__file__).with_name("environment_up.py")
 LONG, SHORT = 600, 30  # minutes
@@ -87,11 +88,15 @@ def test_environments_from_nothing_to_nothing(live, deployed):
 
 def _are_whole_and_apart(scene: Scene) -> None:
     core: Any = client.CoreV1Api(scene.api)
-    listed = {each.name: each for each in lifecycle.listed(scene.origin)}
-    assert listed["long"].pods == listed["short"].pods > 10
+
+    def listed() -> dict[str, Any]:
+        return {each.name: each for each in lifecycle.listed(scene.origin)}
+
+    # The autoscaler of each brings its application to the fewest pods in its own time.
+    eventually(lambda: listed()["long"].pods == listed()["short"].pods > 10, within=60)
     hosts = {
         ingress.spec.rules[0].host
-        for each in listed.values()
+        for each in listed().values()
         for ingress in client.NetworkingV1Api(scene.api).list_namespaced_ingress(each.namespace).items
         if each.name in {"long", "short"}
     }
