@@ -18,7 +18,6 @@ from infra.settings import Resources
 PREFIX = "MCOPS_BACKUP_"
 CONFIG, SECRETS, TLS = "/etc/modelcard/backup", "/run/secrets/modelcard", "/run/secrets/tls"
 SCRATCH, SCRATCH_SIZE = "/tmp", "1024Mi"
-ATTEMPTS = 2  # again after a failure: what is there already is not copied a second time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,15 @@ from dataclasses import dataclass, replace
 
 import pulumi
 
-from infra.components import app, cache, database
-from infra.components.backup_tool import ATTEMPTS, BackupTool, BackupToolArgs, Command
-from infra.kube.bucket import Role
+from infra.components import app, backup, cache, database
+from infra.components.backup_tool import BackupTool, BackupToolArgs, Command
 from infra.kube.identity import Workload
 from infra.kube.pods import FromClaim
 from infra.settings import NEWEST
 
 WORKLOAD = Workload(component="recovery", name="recovery")
-ROLE: Role = "restorer"
-DEADLINE = 4 * 3600  # seconds; a terabyte at 100 MB/s takes three hours
+ROLE, DEADLINE = backup.JOBS[backup.DRILL]  # it reads what a drill reads, and may take as long
+ATTEMPTS = 2  # after the first; each begins anew
 
 
 @dataclass(frozen=True, kw_only=True)
