@@ -13,8 +13,12 @@ from typing import Any, Literal
 
 import yaml
 
+from infra.monitoring import promql
+from infra.monitoring.promql import PromQLError
+from infra.monitoring.scraping import INTERVAL
+
 FILE_KEYS = ("groups",)
-GROUP_KEYS = ("name", "labels", "rules")  # all are evaluated at the global interval, without limit
+GROUP_KEYS = ("name", "interval", "labels", "rules")  # without limit
 RULE_KEYS = {
     "alert": ("alert", "expr", "for", "keep_firing_for", "labels", "annotations"),
     "record": ("record", "expr", "labels"),
@@ -149,6 +153,7 @@ def read_rules(path: Path, file: str) -> tuple[list[Rule], list[Problem]]:
     problems = list(_unknown(content, FILE_KEYS, file, "a rule file"))
     for group in _sequence(content, "groups"):
         problems += _unknown(group, GROUP_KEYS, file, "a group")
+        problems += _interval(group, file)
         for entry in _sequence(group, "rules"):
             if not isinstance(entry, Located) or ("alert" in entry) == ("record" in entry) or not entry.get("expr"):
                 line = entry.line if isinstance(entry, Located) else group.line
@@ -158,6 +163,19 @@ def read_rules(path: Path, file: str) -> tuple[list[Rule], list[Problem]]:
                 problems += _unknown(entry, RULE_KEYS[kind], file, f"a rule of kind `{kind}`")
                 rules.append(_rule(entry, kind, file, group))
     return rules, problems
+
+
+def _interval(group: Located, file: str) -> Iterator[Problem]:
+    """What is wrong with how often a group is evaluated: more often than all others, or as they are."""
+    if not isinstance(group, Located) or (interval := group.get("interval")) is None:
+        return
+    try:
+        if promql.seconds(interval) < INTERVAL:
+            return
+        message = f"a group's interval is {interval}; it must be shorter than that of all, {INTERVAL}s: remove it"
+    except PromQLError as error:
+        message = str(error)
+    yield Problem(file, group.lines["interval"], message)
 
 
 def _rule(entry: Located, kind: Literal["alert", "record"], file: str, group: Located) -> Rule:
