@@ -220,7 +220,7 @@ def secrets_rotate_command(
 
 @state_commands.command("list")
 def state_list_command(stack: Stack) -> None:
-    """Show the copies of a stack's state, one from before each `up`."""
+    """Show the copies of a stack's state from before and after each `up`, the newest last."""
     from infra.environments import state_backups
 
     for file in state_backups.present(workspace(stack)):

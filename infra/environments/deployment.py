@@ -109,6 +109,7 @@ def up(space: Workspace, progress: Progress, plan: Plan | None = None) -> Outcom
     progress("deploying")
     try:
         outcome = engine.run(Operation.UP, progress, repair=space.stack == LOCAL)
+        state_backups.back_up(space)
         _have_rolled_out(space)
     except DeploymentError as error:
         raise DeploymentError("\n".join([str(error), *waiting(space)])) from None

@@ -1,4 +1,4 @@
-"""Copies of a stack's state from before each `up`, and the way back to one. Secrets in them are encrypted."""
+"""Copies of a stack's state from before and after each `up`, and the way back to one. Secrets in them are encrypted."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def folder(space: Workspace) -> Path:
 
 
 def back_up(space: Workspace) -> Path | None:
-    """Copies the state; None when there is none yet."""
+    """Copies the state, unless the newest copy is the same, and says which has it; None when there is no state yet."""
     deployment = space.exported()
     if deployment is None:
         return None
+    copy = json.dumps({"version": 3, "deployment": deployment})
+    if (copies := present(space)) and copies[-1].read_text() == copy:
+        return copies[-1]
     place = folder(space)
     place.mkdir(parents=True, exist_ok=True)
     file = place / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S.%fZ}.json"
-    write_whole(file, json.dumps({"version": 3, "deployment": deployment}))
+    write_whole(file, copy)
     for old in present(space)[:-KEPT]:
         old.unlink()
     return file

@@ -172,8 +172,20 @@ def test_a_copy_of_the_state_is_whole_and_for_its_owner_only(space):
 
 def test_the_oldest_copies_go(space, monkeypatch):
     monkeypatch.setattr(state_backups, "KEPT", 2)
-    files = [state_backups.back_up(space) for _ in range(4)]
+    files = [changed_copy(space, serial) for serial in range(4)]
     assert state_backups.present(space) == files[2:]
+
+
+def changed_copy(space, serial):
+    state = json.loads(space.state_file.read_text())
+    state["checkpoint"]["latest"]["resources"][0]["id"] = str(serial)
+    space.state_file.write_text(json.dumps(state))
+    return state_backups.back_up(space)
+
+
+def test_a_state_that_is_still_the_same_is_kept_once(space):
+    assert state_backups.back_up(space) == state_backups.back_up(space)
+    assert len(state_backups.present(space)) == 1
 
 
 def test_a_stack_that_was_never_deployed_has_nothing_to_copy(space):
