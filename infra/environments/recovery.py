@@ -89,19 +89,23 @@ def _refuse_to_replace(api: Any, namespace: str) -> None:
 
 
 def _remove_failed_job(api: Any, namespace: str) -> None:
-    """The engine would wait for it once more."""
+    """The engine would wait for it once more. Goes with its pods: two must not fill one volume."""
     batch: Any = client.BatchV1Api(api)
 
     def gone() -> bool:
         try:
-            batch.delete_namespaced_job(recovery.WORKLOAD.name, namespace, propagation_policy="Background")
+            batch.delete_namespaced_job(recovery.WORKLOAD.name, namespace, propagation_policy="Foreground")
         except client.ApiException as error:
             if error.status == NOT_FOUND:
                 return True
             raise
         return False
 
-    wait_until(gone, GONE)
+    if not wait_until(gone, GONE, interval=1):
+        raise UserError(
+            f"{namespace}: job/{recovery.WORKLOAD.name} has failed and its pod does not end: see "
+            f"`kubectl -n {namespace} describe pod -l {_pods()}`, then run this again"
+        )
 
 
 @contextmanager
@@ -129,12 +133,16 @@ def _telling(api: Any, namespace: str, progress: Progress) -> Iterator[None]:
         follower.join()
 
 
+def _pods() -> str:
+    """The label selector of the job's pods."""
+    return ",".join(f"{key}={value}" for key, value in recovery.WORKLOAD.selector.items())
+
+
 def _said(api: Any, namespace: str) -> tuple[str, ...]:
     """By the job's newest pod; nothing, if it has none or where pods are simulated."""
     core: Any = client.CoreV1Api(api)
-    selector = ",".join(f"{key}={value}" for key, value in recovery.WORKLOAD.selector.items())
     try:
-        pods = core.list_namespaced_pod(namespace, label_selector=selector).items
+        pods = core.list_namespaced_pod(namespace, label_selector=_pods()).items
         if not pods:
             return ()
         newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)

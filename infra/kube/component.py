@@ -241,6 +241,7 @@ class Component(pulumi.ComponentResource):
             spec=batch.JobSpecArgs(
                 backoff_limit=attempts,
                 active_deadline_seconds=rollout.deadline,
+                pod_replacement_policy="Failed",  # two must not write at once, not even while one of them ends
                 # What it did stays to be seen; the next run takes its name.
                 template=self._template(workload, pod, config, rollout),
             ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pulumi
@@ -9,7 +10,7 @@ import pytest
 from kubernetes import client
 from pulumi_kubernetes.rbac import v1 as rbac
 
-from infra.environments import deployment, state_backups
+from infra.environments import deployment, recovery, state_backups
 from infra.environments.engine import DeploymentError, Engine, Operation
 from infra.environments.plan import Plan
 from infra.environments.recovery import recover
@@ -51,12 +52,14 @@ def test_a_plan_is_done_as_it_was_made_or_not_at_all_and_there_is_a_way_back(liv
     with pytest.raises(UserError, match=r"^local: the stack was changed after the plan was made"):
         deployment.up(live.space, live.told.append, plan)
 
-    # The state is lost, with Pulumi's own copy of it. What is left is from before that `up`.
+    # The state is lost, with Pulumi's own copy of it. What is left is from after that `up`, and from before it.
     state = live.space.state_file
     assert state is not None
+    deployed = live.space.exported()
     state.write_text("{")
     state.with_name(f"{state.name}.bak").write_text("{")
-    copy = state_backups.present(live.space)[-1]
+    copy, after = state_backups.present(live.space)[-2:]
+    assert json.loads(after.read_text())["deployment"] == deployed
     assert changed(state_backups.restore(live.space, copy.name, live.told.append)) == EDGE
     assert state.with_name(f"{state.name}.damaged").read_text() == "{"
     assert changed(live.up()) == EDGE
@@ -133,7 +136,6 @@ def test_what_is_lost_with_its_namespace_is_declared_anew_after_its_data(live):
     eventually(lambda: "modelcard" not in namespaces(api), within=60)
     state = live.space.state_file
     assert state is not None
-    assert state_backups.back_up(live.space)
     state.unlink()
     recover(live.space, Moment("2026-01-31"), live.told.append)
     job = client.BatchV1Api(api).read_namespaced_job("recovery", "modelcard")
@@ -144,6 +146,30 @@ def test_what_is_lost_with_its_namespace_is_declared_anew_after_its_data(live):
     later = changed(live.up())
     assert later >= {("delete", "recovery"), ("delete", "recovery-archive")}
     assert {operation for operation, name in later if "recovery" not in name} == {"update"}
+
+
+def test_a_recovery_does_not_begin_while_the_last_one_may_still_write(live, monkeypatch):
+    live.clean = False
+    api = deployment.reachable(live.space)
+    batch = client.BatchV1Api(api)
+    client.AppsV1Api(api).delete_namespaced_stateful_set("database-postgres", "modelcard")
+    batch.create_namespaced_job("modelcard", failed_job_whose_pod_does_not_end())
+    monkeypatch.setattr(recovery, "GONE", 2)
+    with pytest.raises(UserError, match=r"^modelcard: job/recovery has failed and its pod does not end"):
+        recover(live.space, Moment("newest"), live.told.append)
+    assert RECOVERY not in live.space.config()
+    batch.patch_namespaced_job("recovery", "modelcard", {"metadata": {"finalizers": None}})
+    eventually(lambda: not batch.list_namespaced_job("modelcard", label_selector="stuck").items, within=30)
+
+
+def failed_job_whose_pod_does_not_end():
+    return {
+        "metadata": {"name": "recovery", "labels": {"stuck": ""}, "finalizers": ["modelcard.test/kept"]},
+        "spec": {
+            "suspend": True,
+            "template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "none", "image": "none"}]}},
+        },
+    }
 
 
 def namespaces(api) -> set[str]:

@@ -67,6 +67,10 @@ def test_it_may_read_the_backups_and_its_role_knows_it_before_a_disaster(platfor
     assert "system:serviceaccount:modelcard:recovery" in trusted
 
 
+def test_two_attempts_never_write_at_once(extended):
+    assert job(extended)["spec"]["podReplacementPolicy"] == "Failed"
+
+
 def test_the_namespace_has_room_for_it(extended, platform):
     def pods(each):
         return int(each.one("v1:ResourceQuota", "modelcard-quota")["spec"]["hard"]["pods"])
