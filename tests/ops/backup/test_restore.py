@@ -214,6 +214,17 @@ def test_what_ended_half_way_is_done_again_from_the_start(
         restore(world, request)
 
 
+def test_a_restore_that_may_not_write_ends_in_a_line_and_leaves_nothing_to_start_on(world: World, target: Path) -> None:
+    arguments = ("restore", "--yes", f"--database={target}")
+    done = world.mcops(*arguments, room=100_000)  # less than a table of the catalogue
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (target.parent / "target.unfinished").exists(), done.stderr
+    again = world.mcops(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert not (target.parent / "target.unfinished").exists()
+
+
 def test_what_came_meanwhile_is_never_taken_for_what_a_restore_has_left(world: World, target: Path) -> None:
     settings = world.settings()
     plan = restores.plan(settings, Request(database=target), world.told.append)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import re
 import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from functools import partial
+from typing import Any
 
 import psutil
 import pytest
@@ -18,6 +18,7 @@ from modelcard_ops.backup import bucket as buckets
 from modelcard_ops.backup import database, files
 from modelcard_ops.backup import run as runs
 from modelcard_ops.backup import verify as verifications
+from modelcard_ops.backup.blobs import IN_MEMORY
 from modelcard_ops.backup.errors import BackupError, Locked
 from modelcard_ops.backup.pgbackrest import PgBackRest
 from tests.app.servers import eventually
@@ -158,21 +159,23 @@ def test_a_full_disk_is_said_and_nothing_is_committed(quick: World, monkeypatch:
     before = quick.manifests()
     quick.upload(b"x" * 100_000)
 
-    class Full:
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *_: object) -> None: ...
-
-        def write(self, piece: bytes) -> int:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-        def flush(self) -> None: ...
-
-    monkeypatch.setattr("modelcard_ops.backup.blobs.BlobStore._spool", lambda _: Full())
+    full = partial(open, "/dev/full", "w+b", buffering=0)
+    monkeypatch.setattr("modelcard_ops.backup.blobs.BlobStore._spool", lambda _: full())
     with pytest.raises(BackupError, match="No space left on device"):
         runs.run(quick.settings(), quick.told.append)
     assert quick.manifests() == before
+
+
+def test_a_job_that_may_not_write_ends_in_a_line_and_the_next_one_makes_its_set(world: World) -> None:
+    before = world.manifests()
+    world.upload(random.Random(SEED).randbytes(2 * IN_MEMORY))  # noqa: S311 - what no compression makes small
+    done = world.mcops("run", room=IN_MEMORY)
+    assert done.returncode == 1, done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert world.manifests() == before
+    assert len(world.json("run")["id"]) > 0
+    assert len(world.manifests()) == len(before) + 1
 
 
 @pytest.mark.parametrize("action", ["503", "drop"])

@@ -78,10 +78,11 @@ class World:
         plain = {f"MCOPS_BACKUP_{name.upper()}": str(value) for name, value in values.items() if value is not None}
         return kept | plain | {"MCOPS_SECRETS_DIR": str(secrets)}
 
-    def start(self, *args: str, **changed: Any) -> subprocess.Popen[str]:
-        """`mcops backup …` in a process group of its own."""
+    def start(self, *args: str, room: int | None = None, **changed: Any) -> subprocess.Popen[str]:
+        """`mcops backup …` in a process group of its own; no file that it writes may have more than `room` bytes."""
+        limit = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {room})); " if room else ""
         return subprocess.Popen(
-            [sys.executable, "-c", "from modelcard_ops.cli import main; main()", "backup", *args],
+            [sys.executable, "-c", f"{limit}from modelcard_ops.cli import main; main()", "backup", *args],
             env=self.environment(**changed), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             start_new_session=True, stdin=subprocess.DEVNULL,
         )  # fmt: skip
