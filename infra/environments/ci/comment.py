@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -47,9 +46,7 @@ def reports(stacks: Sequence[str], root: Path, against: str) -> list[Report]:
         raise UserError(f"{root}: there is no Pulumi.STACK.yaml: nothing to preview")
     for stack in stacks:
         stackfile.find(root, stack)
-    with ThreadPoolExecutor(max_workers=1) as pool, nothing_collected():
-        # The earlier program runs in processes of its own meanwhile.
-        earlier = pool.submit(of_revision_each, stacks, against, root)
+    with nothing_collected(), of_revision_each(stacks, against, root) as earlier:
         ours = [checked(rendered(stack, root)) for stack in stacks]
         before = earlier.result()
     return [_report(each, before[each.stack], against) for each in ours]

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,15 +33,18 @@ def of_revision(stack: str, revision: str, root: Path) -> Manifests:
         return manifests
 
 
-def of_revision_each(stacks: Sequence[str], revision: str, root: Path) -> dict[str, Manifests]:
-    """The same of several stacks; nothing of one that the revision does not have."""
-    with _checked_out(revision, root) as tree:
+@contextmanager
+def of_revision_each(stacks: Sequence[str], revision: str, root: Path) -> Iterator[Future[dict[str, Manifests]]]:
+    """The same of several stacks, while the block runs; nothing of one that the revision does not have."""
+    # Checked out before a thread begins: beside a busy program each of its thousand files would wait for its turn.
+    with _checked_out(revision, root) as tree, ThreadPoolExecutor(max_workers=1) as pool:
         known = [stack for stack in stacks if (tree / f"Pulumi.{stack}.yaml").exists()]
-        if EACH in (tree / PROGRAM).read_text():
-            found: dict[str, Manifests] = _run(tree, revision, EACH, *known) if known else {}
-        else:  # a revision from before it could tell of several
-            found = {stack: _run(tree, revision, stack) for stack in known}
-        return {stack: found.get(stack, {}) for stack in stacks}
+
+        def found() -> dict[str, Manifests]:
+            declared = _run(tree, revision, EACH, *known) if known else {}
+            return {stack: declared.get(stack, {}) for stack in stacks}
+
+        yield pool.submit(found)
 
 
 @contextmanager
