@@ -92,8 +92,12 @@ def _are_whole_and_apart(scene: Scene) -> None:
     def listed() -> dict[str, Any]:
         return {each.name: each for each in lifecycle.listed(scene.origin)}
 
+    def settled() -> bool:
+        long, short = listed()["long"], listed()["short"]
+        return long.ready == long.pods == short.pods == short.ready > 10
+
     # The autoscaler of each brings its application to the fewest pods in its own time.
-    eventually(lambda: listed()["long"].pods == listed()["short"].pods > 10, within=60)
+    eventually(settled, within=60)
     hosts = {
         ingress.spec.rules[0].host
         for each in listed().values()

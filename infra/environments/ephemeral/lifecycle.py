@@ -21,6 +21,7 @@ from infra.environments.workspace import Workspace, exclusive
 from infra.errors import UserError
 from infra.settings import PROJECT
 
+UNFINISHED = "status.phase!=Succeeded"  # a field selector of pods: a job's are done
 GONE_TIMEOUT = 300  # a namespace goes when the last of its pods has ended
 
 
@@ -34,7 +35,7 @@ class Reaped:
 
 @dataclass(frozen=True, kw_only=True)
 class Listed:
-    """An environment, and how many of its pods are ready."""
+    """An environment, and how many of its pods are ready, of those that are to run."""
 
     name: str
     namespace: str
@@ -54,7 +55,11 @@ def listed(origin: Origin) -> list[Listed]:
     core: Any = client.CoreV1Api(api)
     environments = []
     for each in registry.found(api, origin):
-        pods = [pod for namespace in each.namespaces for pod in core.list_namespaced_pod(namespace).items]
+        pods = [
+            pod
+            for namespace in each.namespaces
+            for pod in core.list_namespaced_pod(namespace, field_selector=UNFINISHED).items
+        ]
         environments.append(
             Listed(
                 name=each.name,
