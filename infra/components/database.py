@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as package_files
 
@@ -117,8 +117,6 @@ class Database(Component):
             Scratch(path="/dev/shm", volume="shm", size=f"{args.resources.memory_limit.share(25)}Mi", memory=True),
             FromClaim(path=VOLUME, volume="data", claim=data.metadata.name),
         ]
-        ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={DATABASE}")
-        archiving = pgbackrest.environment(CONFIG) | args.bucket.environment("archiver")
         self.service(WORKLOAD, ports={"postgres": PORT, "pgbackrest": pgbackrest.PORT}, headless=True)
         self.stateful_set(
             WORKLOAD,
@@ -126,65 +124,9 @@ class Database(Component):
                 # pgBackRest's archiver outlives its command. PostgreSQL as the first process would adopt it, and take
                 # its failure for a crash of its own: docs/decisions/0018.
                 shared_processes=True,
-                before=[
-                    Container(
-                        name="bootstrap",
-                        image=args.image,
-                        command=["bash", f"{CONFIG}/bootstrap.sh"],
-                        resources=args.resources,
-                        environment={"PGDATA": DATA, "STANZA": pgbackrest.STANZA, **ROLES, **archiving},
-                        mounts=mounts,
-                    )
-                ],
-                main=Container(
-                    name="postgres",
-                    image=args.image,
-                    command=["postgres"],
-                    args=[
-                        "-D",
-                        DATA,
-                        "-c",
-                        f"config_file={CONFIG}/postgresql.conf",
-                        "-c",
-                        f"hba_file={CONFIG}/pg_hba.conf",
-                        "-c",
-                        f"ident_file={CONFIG}/pg_ident.conf",
-                    ],
-                    resources=args.resources,
-                    ports={"postgres": PORT},
-                    environment=archiving,
-                    mounts=mounts,
-                    # Recovery after a crash reads up to max_wal_size of log; restarting in the middle starts it anew.
-                    startup=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=120),
-                    readiness=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=2),
-                    liveness=port_probe("postgres", period_seconds=10, timeout_seconds=5, failure_threshold=6),
-                ),
-                beside=[
-                    Container(
-                        name="pgbackrest",
-                        image=args.image,
-                        command=["pgbackrest"],
-                        args=["server"],
-                        resources=args.backup_resources,
-                        ports={"pgbackrest": pgbackrest.PORT},
-                        environment=pgbackrest.environment(CONFIG),
-                        mounts=mounts,
-                        # Ready whenever it runs: that no backup can be made must not take the database away.
-                        readiness=exec_probe("true", period_seconds=60),
-                        liveness=port_probe("pgbackrest", period_seconds=20, timeout_seconds=5, failure_threshold=6),
-                    ),
-                    Container(
-                        name="rotation",
-                        image=args.image,
-                        command=["bash", f"{CONFIG}/rotation.sh"],
-                        resources=args.rotation_resources,
-                        environment={"TLS": TLS, "SOCKET": SOCKET, "PGPORT": str(PORT), "ALIVE": ALIVE, **ROLES},
-                        mounts=mounts,
-                        # As above: whoever has a password keeps it.
-                        readiness=exec_probe("true", period_seconds=60),
-                        liveness=exec_probe("bash", "-c", RECENT, period_seconds=60, timeout_seconds=5),
-                    ),
-                ],
+                before=[_bootstrap(args, mounts)],
+                main=_postgres(args, mounts),
+                beside=[_backup_server(args, mounts), _rotation(args, mounts)],
                 rereads_secrets=True,
                 # A fast shutdown writes a checkpoint first.
                 grace=120,
@@ -207,6 +149,74 @@ class Database(Component):
             )
         )
         self.finish(url=self.url)
+
+
+def _bootstrap(args: DatabaseArgs, mounts: Sequence[Mount]) -> Container:
+    """Makes the database, its roles and its archive where they are missing."""
+    return Container(
+        name="bootstrap",
+        image=args.image,
+        command=["bash", f"{CONFIG}/bootstrap.sh"],
+        resources=args.resources,
+        environment={"PGDATA": DATA, "STANZA": pgbackrest.STANZA, **ROLES, **_archiver(args)},
+        mounts=mounts,
+    )
+
+
+def _postgres(args: DatabaseArgs, mounts: Sequence[Mount]) -> Container:
+    ready = ("pg_isready", "--quiet", f"--host={SOCKET}", f"--dbname={DATABASE}", f"--username={DATABASE}")
+    places = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"}
+    return Container(
+        name="postgres",
+        image=args.image,
+        command=["postgres"],
+        args=["-D", DATA, *(word for name, file in places.items() for word in ("-c", f"{name}={CONFIG}/{file}"))],
+        resources=args.resources,
+        ports={"postgres": PORT},
+        environment=_archiver(args),
+        mounts=mounts,
+        # Recovery after a crash reads up to max_wal_size of log; restarting in the middle starts it anew.
+        startup=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=120),
+        readiness=exec_probe(*ready, period_seconds=5, timeout_seconds=3, failure_threshold=2),
+        liveness=port_probe("postgres", period_seconds=10, timeout_seconds=5, failure_threshold=6),
+    )
+
+
+def _backup_server(args: DatabaseArgs, mounts: Sequence[Mount]) -> Container:
+    """Reads the database's files for who makes a backup."""
+    return Container(
+        name="pgbackrest",
+        image=args.image,
+        command=["pgbackrest"],
+        args=["server"],
+        resources=args.backup_resources,
+        ports={"pgbackrest": pgbackrest.PORT},
+        environment=pgbackrest.environment(CONFIG),
+        mounts=mounts,
+        # Ready whenever it runs: that no backup can be made must not take the database away.
+        readiness=exec_probe("true", period_seconds=60),
+        liveness=port_probe("pgbackrest", period_seconds=20, timeout_seconds=5, failure_threshold=6),
+    )
+
+
+def _rotation(args: DatabaseArgs, mounts: Sequence[Mount]) -> Container:
+    """Tells PostgreSQL of new passwords and certificates."""
+    return Container(
+        name="rotation",
+        image=args.image,
+        command=["bash", f"{CONFIG}/rotation.sh"],
+        resources=args.rotation_resources,
+        environment={"TLS": TLS, "SOCKET": SOCKET, "PGPORT": str(PORT), "ALIVE": ALIVE, **ROLES},
+        mounts=mounts,
+        # As above: whoever has a password keeps it.
+        readiness=exec_probe("true", period_seconds=60),
+        liveness=exec_probe("bash", "-c", RECENT, period_seconds=60, timeout_seconds=5),
+    )
+
+
+def _archiver(args: DatabaseArgs) -> Mapping[str, str]:
+    """Environment of what archives the log."""
+    return pgbackrest.environment(CONFIG) | args.bucket.environment("archiver")
 
 
 def login(role: str, rotation: int) -> str:

@@ -18,6 +18,7 @@ from infra.kube.pods import (
     FromConfigMap,
     FromSecret,
     FromTemplate,
+    Mount,
     Pod,
     Rollout,
     Scratch,
@@ -81,71 +82,24 @@ class Prometheus(Component):
         login = self.secret("login", {"password": args.login.password, "web.yml": args.login.web_config(TLS)})
         tls = self.secret("tls", args.certificate.files(), type_="kubernetes.io/tls")
         snapshots = self.secret("snapshots", {"mcops_backup_prometheus_password": args.login.password})
-        itself = (f"--url=https://localhost:{PORT}", f"--http.config.file={CONFIG}/client.yml")
-        ready = ("/bin/promtool", "check", "ready", *itself)
-        healthy = ("/bin/promtool", "check", "healthy", *itself)
-        storage = args.settings.storage
+        tls_files = FromSecret(path=TLS, secret=tls.metadata.name, volume="tls")
+        samples = FromTemplate(path=DATA, volume="data")
+        mounts: list[Mount] = [
+            FromConfigMap(path=CONFIG, config_map=config_map.metadata.name, volume="config"),
+            FromConfigMap(path=RULES, config_map=rules_map.metadata.name, volume="rules"),
+            FromSecret(path=LOGIN, secret=login.metadata.name, volume="login"),
+            tls_files,
+            samples,
+            Scratch(path="/tmp", volume="tmp", size="64Mi"),
+        ]
+        handed_out = FromSecret(path=SNAPSHOTS_SECRETS, secret=snapshots.metadata.name, volume="snapshots")
         self.service(WORKLOAD, ports={"https": PORT}, sticky=True)
         peers = self.peers(WORKLOAD, ports={"https": PORT})
         self.stateful_set(
             WORKLOAD,
             Pod(
-                main=Container(
-                    name="prometheus",
-                    image=args.settings.image,
-                    command=["/bin/prometheus"],
-                    args=[
-                        f"--config.file={CONFIG}/prometheus.yml",
-                        f"--web.config.file={LOGIN}/web.yml",
-                        f"--web.listen-address=:{PORT}",
-                        "--web.enable-admin-api",  # for the snapshots; whoever has the login may delete series, too
-                        f"--storage.tsdb.path={DATA}",
-                        f"--storage.tsdb.retention.time={args.settings.retention}d",
-                        f"--storage.tsdb.retention.size={storage.size.share(DISK_SHARE)}MB",
-                    ],
-                    resources=args.settings.resources,
-                    ports={"https": PORT},
-                    about_itself={"POD_NAME": "metadata.name"},
-                    mounts=[
-                        FromConfigMap(path=CONFIG, config_map=config_map.metadata.name, volume="config"),
-                        FromConfigMap(path=RULES, config_map=rules_map.metadata.name, volume="rules"),
-                        FromSecret(path=LOGIN, secret=login.metadata.name, volume="login"),
-                        FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
-                        FromTemplate(path=DATA, volume="data"),
-                        Scratch(path="/tmp", volume="tmp", size="64Mi"),
-                    ],
-                    # After a crash it reads its write-ahead log again, for minutes.
-                    startup=exec_probe(*ready, period_seconds=5, timeout_seconds=5, failure_threshold=180),
-                    readiness=exec_probe(*ready, period_seconds=15, timeout_seconds=5, failure_threshold=3),
-                    liveness=exec_probe(*healthy, period_seconds=30, timeout_seconds=10, failure_threshold=4),
-                ),
-                beside=[
-                    Container(
-                        name="snapshots",
-                        image=args.tools.image,
-                        command=["mcops"],
-                        args=["backup", "snapshots"],
-                        resources=args.tools.resources,
-                        ports={"snapshots": SNAPSHOTS_PORT},
-                        environment={
-                            "MCOPS_SECRETS_DIR": SNAPSHOTS_SECRETS,
-                            "MCOPS_BACKUP_BUCKET": args.bucket,
-                            "MCOPS_BACKUP_PORT": str(SNAPSHOTS_PORT),
-                            "MCOPS_BACKUP_CERTIFICATE_FILE": f"{TLS}/tls.crt",
-                            "MCOPS_BACKUP_KEY_FILE": f"{TLS}/tls.key",
-                            "MCOPS_BACKUP_PROMETHEUS_USER": args.login.user,
-                            "MCOPS_BACKUP_SNAPSHOTS_DIR": f"{DATA}/snapshots",
-                        },
-                        mounts=[
-                            FromSecret(path=SNAPSHOTS_SECRETS, secret=snapshots.metadata.name, volume="snapshots"),
-                            FromSecret(path=TLS, secret=tls.metadata.name, volume="tls"),
-                            FromTemplate(path=DATA, volume="data"),
-                        ],
-                        # Ready whenever it runs: Prometheus measures without it.
-                        readiness=exec_probe("true", period_seconds=60),
-                        liveness=http_probe("/health", "snapshots", tls=True, period_seconds=20, timeout_seconds=5),
-                    )
-                ],
+                main=_prometheus(args.settings, mounts),
+                beside=[_snapshots(args, [handed_out, tls_files, samples])],
                 grace=300,
                 calls_api=True,
             ),
@@ -154,7 +108,7 @@ class Prometheus(Component):
             rollout=args.rollout,
             protect=False,
             replicas=args.settings.replicas,
-            volumes={"data": storage},
+            volumes={"data": args.settings.storage},
             backup="none: a snapshot of its samples is in each backup, but nothing that serves users needs them",
         )
         if args.settings.replicas > 1:
@@ -182,3 +136,56 @@ class Prometheus(Component):
         alertmanager = args.scraping.alertmanager
         self.allow([WORKLOAD], to=alertmanager.workload, port=alertmanager.port, what="alerts")
         self.policy(f"{WORKLOAD.name}-to-nodes", network.egress_to_nodes(WORKLOAD, KUBELET_PORT))
+
+
+def _prometheus(settings: PrometheusSettings, mounts: Sequence[Mount]) -> Container:
+    itself = (f"--url=https://localhost:{PORT}", f"--http.config.file={CONFIG}/client.yml")
+    ready = ("/bin/promtool", "check", "ready", *itself)
+    healthy = ("/bin/promtool", "check", "healthy", *itself)
+    return Container(
+        name="prometheus",
+        image=settings.image,
+        command=["/bin/prometheus"],
+        args=[
+            f"--config.file={CONFIG}/prometheus.yml",
+            f"--web.config.file={LOGIN}/web.yml",
+            f"--web.listen-address=:{PORT}",
+            "--web.enable-admin-api",  # for the snapshots; whoever has the login may delete series, too
+            f"--storage.tsdb.path={DATA}",
+            f"--storage.tsdb.retention.time={settings.retention}d",
+            f"--storage.tsdb.retention.size={settings.storage.size.share(DISK_SHARE)}MB",
+        ],
+        resources=settings.resources,
+        ports={"https": PORT},
+        about_itself={"POD_NAME": "metadata.name"},
+        mounts=mounts,
+        # After a crash it reads its write-ahead log again, for minutes.
+        startup=exec_probe(*ready, period_seconds=5, timeout_seconds=5, failure_threshold=180),
+        readiness=exec_probe(*ready, period_seconds=15, timeout_seconds=5, failure_threshold=3),
+        liveness=exec_probe(*healthy, period_seconds=30, timeout_seconds=10, failure_threshold=4),
+    )
+
+
+def _snapshots(args: PrometheusArgs, mounts: Sequence[Mount]) -> Container:
+    """Hands the snapshots out that a backup has had made."""
+    return Container(
+        name="snapshots",
+        image=args.tools.image,
+        command=["mcops"],
+        args=["backup", "snapshots"],
+        resources=args.tools.resources,
+        ports={"snapshots": SNAPSHOTS_PORT},
+        environment={
+            "MCOPS_SECRETS_DIR": SNAPSHOTS_SECRETS,
+            "MCOPS_BACKUP_BUCKET": args.bucket,
+            "MCOPS_BACKUP_PORT": str(SNAPSHOTS_PORT),
+            "MCOPS_BACKUP_CERTIFICATE_FILE": f"{TLS}/tls.crt",
+            "MCOPS_BACKUP_KEY_FILE": f"{TLS}/tls.key",
+            "MCOPS_BACKUP_PROMETHEUS_USER": args.login.user,
+            "MCOPS_BACKUP_SNAPSHOTS_DIR": f"{DATA}/snapshots",
+        },
+        mounts=mounts,
+        # Ready whenever it runs: Prometheus measures without it.
+        readiness=exec_probe("true", period_seconds=60),
+        liveness=http_probe("/health", "snapshots", tls=True, period_seconds=20, timeout_seconds=5),
+    )
