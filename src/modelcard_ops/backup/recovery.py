@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NoReturn, Self
 
 import psycopg
 
@@ -34,6 +34,7 @@ class Recovery:
     def __init__(self, data: Path, folder: Path) -> None:
         self.data, self.folder = data, folder
         self.control = _control(data)
+        self._inherited = _inherited(self.control)
         self._process: subprocess.Popen[bytes] | None = None
         self._log = folder / "log"
         (folder / "hba.conf").write_text("local all all trust\n")
@@ -48,7 +49,19 @@ class Recovery:
 
     def start(self) -> None:
         """Returns once it accepts connections, in recovery or after it."""
-        inherited = [f"-c{name}={self.control[label]}" for label, name in INHERITED.items()]
+        process = self._launch()
+        while True:
+            if process.poll() is not None:
+                process = self._with_more() or self._give_up("does not start")
+            try:
+                self.connect("postgres").close()
+            except psycopg.OperationalError:
+                time.sleep(POLL)  # there is no event to wait for: the server says it by accepting
+            else:
+                return
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        inherited = [f"-c{name}={value}" for name, value in self._inherited.items()]
         user = unprivileged()
         # An empty file: whatever the data directory brings along is for another place.
         config = self.folder / "postgresql.conf"
@@ -65,15 +78,23 @@ class Recovery:
                 user=user, group=user, extra_groups=None if user is None else [], cwd="/", env=environment(),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        while True:
-            if self._process.poll() is not None:
-                raise BackupError(f"the restored database does not start: {self._complaint()}")
-            try:
-                self.connect("postgres").close()
-            except psycopg.OperationalError:
-                time.sleep(POLL)  # there is no event to wait for: the server says it by accepting
-            else:
-                return
+        return self._process
+
+    def _with_more(self) -> subprocess.Popen[bytes] | None:
+        """Starts it again where its log has come to a primary that was given more; None if it has as much as that.
+
+        It has ended there or, once consistent, stands still (PostgreSQL documentation, "Administrator's Overview").
+        """
+        wanted = _inherited(_control(self.data))
+        more = {name: max(value, wanted[name]) for name, value in self._inherited.items()}
+        if more == self._inherited:
+            return None
+        self.stop()
+        self._inherited = more
+        return self._launch()
+
+    def _give_up(self, what: str) -> NoReturn:
+        raise BackupError(f"the restored database {what}: {self._complaint()}")
 
     def connect(self, database: str) -> psycopg.Connection:
         """As its superuser."""
@@ -89,20 +110,19 @@ class Recovery:
 
     def reach(self, *, paused: bool) -> None:
         """Waits for the end of recovery, or with `paused` until it stands at its target."""
-        if paused:
-            done = "SELECT NOT pg_is_in_recovery() OR pg_get_wal_replay_pause_state() = 'paused'"
-        else:
-            done = "SELECT NOT pg_is_in_recovery()"
         while True:
-            if self._process is None or self._process.poll() is not None:
-                raise BackupError(f"the restored database does not reach its target: {self._complaint()}")
+            stands = over = False
             try:
                 with self.connect("postgres") as connection:
-                    row = connection.execute(done).fetchone()
-                    if row is not None and row[0]:
-                        return
+                    over = _true(connection, "SELECT NOT pg_is_in_recovery()")
+                    stands = not over and _true(connection, "SELECT pg_get_wal_replay_pause_state() = 'paused'")
             except psycopg.OperationalError:
                 pass  # it is told by the process
+            ended = self._process is None or self._process.poll() is not None
+            if over or (stands and not self._with_more() and paused):
+                return
+            if ended and not self._with_more():
+                self._give_up("does not reach its target")
             time.sleep(POLL)
 
     def forget_target(self) -> None:
@@ -169,6 +189,16 @@ def check_version(wanted: str) -> None:
 def remove(folder: Path) -> None:
     """What we made ourselves, even half of it."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _true(connection: psycopg.Connection, question: str) -> bool:
+    row = connection.execute(question).fetchone()
+    return bool(row and row[0])
+
+
+def _inherited(control: dict[str, str]) -> dict[str, int]:
+    """The settings of a server that must not be smaller than its primary's."""
+    return {name: int(control[label]) for label, name in INHERITED.items()}
 
 
 def _control(data: Path) -> dict[str, str]:

@@ -44,6 +44,7 @@ class Server:
 
     def __init__(self, folder: Path, certificates: Certificates, repository: str) -> None:
         self.folder, self.certificates = folder, certificates
+        self.max_connections = 60
         self.data = folder / "data"
         self.port, self.tls_port = free_port(), free_port()
         self.user = unprivileged()
@@ -108,7 +109,8 @@ class Server:
         archive = f'"{find("pgbackrest")}" --config="{self.config}" --stanza={STANZA} archive-push %p'
         self.postgres = self.spawn(
             "postgres", "-D", str(self.data), "-h", "127.0.0.1", "-p", str(self.port), "-k", str(self.folder),
-            "-c", "fsync=off", "-c", "timezone=UTC", "-c", "max_connections=60", "-c", "track_commit_timestamp=on",
+            "-c", "fsync=off", "-c", "timezone=UTC", "-c", "track_commit_timestamp=on",
+            "-c", f"max_connections={self.max_connections}",
             "-c", "archive_mode=on", "-c", f"archive_command={archive}", "-c", "archive_timeout=5",
             "-c", "wal_level=replica", "-c", "max_wal_size=256MB", "-c", "min_wal_size=32MB",
         )  # fmt: skip

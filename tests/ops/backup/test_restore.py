@@ -100,6 +100,21 @@ def test_a_random_moment_under_writes_has_exactly_its_rows_and_their_files(world
         assert store.path(upload).read_bytes() == (world.uploads / upload.hex[:2] / upload.hex).read_bytes()
 
 
+def test_a_log_in_which_the_server_was_given_more_is_read_to_its_end(world: World, target: Path) -> None:
+    """A standby of the size of the backup's server would stand still there for ever."""
+    for more in (20, 40):
+        with world.server.stopped():
+            world.server.max_connections += more
+        last = world.upload(f"after {more} more".encode())
+    with world.server.connect() as connection:
+        (wal,) = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone() or ("",)
+        archived = "SELECT coalesce(last_archived_wal >= %s, false) FROM pg_stat_archiver"
+        eventually(lambda: connection.execute(archived, (wal,)).fetchone() == (True,))
+    restore(world, Request(database=target))
+    with opened(world, target) as recovery, recovery.connect(world.database) as connection:
+        assert connection.execute("SELECT count(*) FROM uploads WHERE id = %s", (last,)).fetchone() == (1,)
+
+
 def test_roles_and_their_passwords_come_back(world: World, target: Path) -> None:
     name = f"reader_{uuid.uuid4().hex[:6]}"
     with world.connect() as connection:
