@@ -160,6 +160,7 @@ def test_a_recovery_does_not_begin_while_the_last_one_may_still_write(live, monk
     assert RECOVERY not in live.space.config()
     batch.patch_namespaced_job("recovery", "modelcard", {"metadata": {"finalizers": None}})
     eventually(lambda: not batch.list_namespaced_job("modelcard", label_selector="stuck").items, within=30)
+    live.run(Operation.REFRESH)  # the next `up` makes the database again
 
 
 def failed_job_whose_pod_does_not_end():
