@@ -119,9 +119,11 @@ class Recovery:
             except psycopg.OperationalError:
                 pass  # it is told by the process
             ended = self._process is None or self._process.poll() is not None
-            if over or (stands and not self._with_more() and paused):
+            if (stands or ended) and self._with_more():
+                continue
+            if over or (stands and paused):
                 return
-            if ended and not self._with_more():
+            if ended:
                 self._give_up("does not reach its target")
             time.sleep(POLL)
 
