@@ -1,12 +1,13 @@
 #!/bin/bash
 # Makes the data directory on the first start, and the roles on every start. The server runs in single-user mode: nobody
-# can connect meanwhile. A restored directory first replays its log here. Archiving is on, so that what is written here is
-# archived later, but nothing is archived yet.
+# can connect meanwhile. A restored directory first replays its log here. Its settings are the pod's: whatever the log says
+# of them, a recovery must have too; and with archiving on, what is written here is archived later.
 set -euo pipefail
 
 sql() {
-  postgres --single -D "$1" -c config_file="$1/postgresql.conf" -c archive_mode=on -c hot_standby=off \
-    -c log_min_messages=warning postgres >/dev/null
+  # A slow statement would be logged with its password.
+  postgres --single -D "$1" -c config_file="$SCRIPTS/postgresql.conf" -c hot_standby=off -c log_min_messages=warning \
+    -c log_min_duration_statement=-1 postgres >/dev/null
 }
 
 if [ -e "$PGDATA.unfinished" ]; then

@@ -146,7 +146,7 @@ def _said(api: Any, namespace: str) -> tuple[str, ...]:
         if not pods:
             return ()
         newest = max(pods, key=lambda pod: pod.metadata.creation_timestamp)
-        log: str = core.read_namespaced_pod_log(newest.metadata.name, namespace)
+        log: str | None = core.read_namespaced_pod_log(newest.metadata.name, namespace)
     except (client.ApiException, urllib3.exceptions.HTTPError):
         return ()
-    return tuple(line for line in log.splitlines() if line.strip())
+    return tuple(line for line in (log or "").splitlines() if line.strip())

@@ -3,6 +3,7 @@
 import getpass
 import os
 import pwd
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +13,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from infra.components.database import DATABASE, MONITOR, PG_IDENT, login, script
+from infra.components.database import DATABASE, MONITOR, PG_IDENT, login, postgresql_conf, script
 from infra.kube import pgbackrest
+from infra.quantities import Memory
 from modelcard_ops.backup import restore
 from tests.app.servers import PostgresServer, eventually, free_port
 
@@ -23,6 +25,7 @@ local all all peer map=pod
 host {DATABASE} +{DATABASE} 127.0.0.1/32 scram-sha-256
 host {DATABASE} +{MONITOR} 127.0.0.1/32 scram-sha-256
 """
+CONNECTIONS = 70  # neither PostgreSQL's own number nor the lending server's
 # As it was before there was a role for monitoring, and before logins took turns.
 OLDER = f"""\
 DROP OWNED BY {MONITOR}; DROP ROLE {MONITOR}_a; DROP ROLE {MONITOR}_b; DROP ROLE {MONITOR};
@@ -47,6 +50,12 @@ class Bootstrapped:
         for name in ("bootstrap", "roles", "rotation"):
             (self.folder / f"{name}.sh").write_text(script(name))
         (self.tls / "tls.crt").write_text("certificate")
+        conf = postgresql_conf(Memory("256Mi"), CONNECTIONS, 60)
+        # The wheel's PostgreSQL knows no TLS, and to the test every statement is a slow one.
+        for own, here in {"ssl = on": "ssl = off", "statement = 1s": "statement = 0"}.items():
+            assert own in conf
+            conf = conf.replace(own, here)
+        (self.folder / "postgresql.conf").write_text(conf)
         (self.folder / "hba").write_text(HBA)
         owner = pwd.getpwuid(self.user).pw_name if self.user is not None else getpass.getuser()
         users = PG_IDENT.replace("pod postgres ", f"pod {owner} ")
@@ -91,10 +100,22 @@ class Bootstrapped:
             )
 
     def start(self) -> None:
-        options = ("-h", "127.0.0.1", "-k", self.folder, "-c", "fsync=off", "-c", "log_min_duration_statement=0")
-        files = ("-c", f"hba_file={self.folder}/hba", "-c", f"ident_file={self.folder}/ident")
-        self.popen(self.binaries / "postgres", "-D", self.folder / "data", *options, *files)
+        places = {"config_file": "postgresql.conf", "hba_file": "hba", "ident_file": "ident"}
+        settings = {
+            **{setting: self.folder / name for setting, name in places.items()},
+            "listen_addresses": "127.0.0.1", "unix_socket_directories": self.folder, "port": self.port,
+            "archive_mode": "off", "fsync": "off",
+        }  # fmt: skip
+        options = [f"-c{name}={value}" for name, value in settings.items()]
+        self.popen(self.binaries / "postgres", "-D", self.folder / "data", *options)
         eventually(lambda: self.admin().close() or True)
+
+    def control(self) -> str:
+        """What its data directory says of itself."""
+        command = (self.binaries / "pg_controldata", self.folder / "data")
+        return subprocess.run(
+            command, env=self.variables, user=self.user, check=True, capture_output=True, text=True
+        ).stdout
 
     def admin(self, database: str = DATABASE) -> Connection:
         return psycopg.connect(host=str(self.folder), port=self.port, user="postgres", dbname=database, autocommit=True)
@@ -186,6 +207,13 @@ def test_a_restart_sets_new_passwords_and_makes_what_an_older_database_lacks(run
         running.as_role(role).close()
     with pytest.raises(psycopg.OperationalError, match="not permitted to log in"):
         running.connect(DATABASE, "older")
+
+
+def test_the_log_names_no_settings_that_a_recovery_would_need_more_for(running):
+    running.stop()
+    running.bootstrap()
+    assert re.search(rf"max_connections setting: +{CONNECTIONS}\n", running.control())
+    running.start()
 
 
 def test_what_is_half_restored_is_not_started(running):

@@ -1,9 +1,13 @@
 """What brings lost data back: into the claims of the database and the application, and before both of them start."""
 
+from types import SimpleNamespace
+
 import pytest
+from kubernetes import client
 
 from infra.components import app, database
 from infra.components.backup import JOBS
+from infra.environments import recovery
 from tests.conftest import EXTENDED, container_of, peers, platform_of, pod_of
 
 WAITING = ("database-postgres", "modelcard-generator", "edge-nginx", "incident-responder", "prometheus")
@@ -80,3 +84,16 @@ def test_the_namespace_has_room_for_it(extended, platform):
 
 def test_it_hangs_no_longer_than_a_drill(extended):
     assert job(extended)["spec"]["activeDeadlineSeconds"] == max(deadline for _, deadline in JOBS.values())
+
+
+@pytest.mark.parametrize(
+    ("log", "said"), [(None, ()), ("", ()), ("restoring\n\nrestored\n", ("restoring", "restored"))]
+)
+def test_a_pod_is_followed_from_before_its_first_word(monkeypatch, log, said):
+    pod = client.V1Pod(metadata=client.V1ObjectMeta(name="recovery-1"))
+    pods = SimpleNamespace(
+        list_namespaced_pod=lambda *_, **__: client.V1PodList(items=[pod]),
+        read_namespaced_pod_log=lambda *_: log,  # the client makes None of an empty body
+    )
+    monkeypatch.setattr(client, "CoreV1Api", lambda _: pods)
+    assert recovery._said(None, "modelcard") == said
