@@ -7,17 +7,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from policy.kinds import AWS_POLICY, AWS_ROLE, KEY
 from policy.model import Node, Resource
 
 # Where each type keeps its policy.
 IDENTITY = {
-    "aws:iam/policy:Policy": "policy",
+    AWS_POLICY: "policy",
     "aws:iam/rolePolicy:RolePolicy": "policy",
     "aws:iam/groupPolicy:GroupPolicy": "policy",
     "aws:iam/userPolicy:UserPolicy": "policy",
 }
-TRUST = {"aws:iam/role:Role": "assumeRolePolicy"}
-OF_RESOURCES = {"aws:s3/bucketPolicy:BucketPolicy": "policy", "aws:kms/key:Key": "policy"}
+TRUST = {AWS_ROLE: "assumeRolePolicy"}
+OF_RESOURCES = {"aws:s3/bucketPolicy:BucketPolicy": "policy", KEY: "policy"}
 ALL = {**IDENTITY, **TRUST, **OF_RESOURCES}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
 
+from policy.kinds import SCALED_OBJECT
 from policy.model import Control, Finding, Node, Policy, Resource, Violation
 from policy.pods import KINDS, metadata, pod
 
@@ -15,7 +16,7 @@ STACK = "pulumi:pulumi:Stack"
 # Kinds of autoscalers, and where they say the least and the most pods.
 SCALERS = {
     "kubernetes:autoscaling/v2:HorizontalPodAutoscaler": ("minReplicas", "maxReplicas"),
-    "kubernetes:keda.sh/v1alpha1:ScaledObject": ("minReplicaCount", "maxReplicaCount"),
+    SCALED_OBJECT: ("minReplicaCount", "maxReplicaCount"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policy.kinds import ACCOUNT, BINDINGS, RBAC, ROLES
 from policy.model import Control, Node, Resource, Violation
 from policy.pods import KINDS, pod, resource_rule
 from policy.stack import Pods, Stack, namespace_of, stack_rule
@@ -12,11 +13,6 @@ LEAST = Control(
     "CIS Kubernetes Benchmark, 5.1: RBAC and Service Accounts",
     "https://kubernetes.io/docs/concepts/security/rbac-good-practices/",
 )
-
-RBAC = "kubernetes:rbac.authorization.k8s.io/v1"
-ROLES = (f"{RBAC}:ClusterRole", f"{RBAC}:Role")
-BINDINGS = (f"{RBAC}:ClusterRoleBinding", f"{RBAC}:RoleBinding")
-ACCOUNT = "kubernetes:core/v1:ServiceAccount"
 
 READS = frozenset({"get", "list", "watch"})
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})

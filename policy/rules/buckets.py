@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.documents import readable, statements
+from policy.kinds import BUCKETS, KEY
 from policy.model import Control, Resource, Violation
 from policy.pods import resource_rule
-from policy.rules.data import BUCKETS, KEY
 from policy.stack import Stack, stack_rule
 
 BENCHMARK = Control(

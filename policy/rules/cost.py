@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 
+from policy.kinds import CLAIM
 from policy.model import Control, Node, Resource, Violation
-from policy.rules.data import CLAIM
 from policy.stack import STACK, Pods, Stack, stack_rule
 
 AGREED = Control(

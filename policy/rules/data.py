@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policy.kinds import BUCKETS, CLAIM, CRON_JOB, KEY, NAMESPACE, STATEFUL_SET
 from policy.model import Control, Resource, Violation
 from policy.pods import resource_rule
 from policy.stack import Stack, namespace_of, stack_rule
@@ -17,10 +18,6 @@ BACKED_UP = Control(
     "https://csrc.nist.gov/projects/cprt/catalog#/cprt/framework/version/SP_800_53_5_1_1/home?element=CP-09",
 )
 
-CLAIM, STATEFUL_SET = "kubernetes:core/v1:PersistentVolumeClaim", "kubernetes:apps/v1:StatefulSet"
-NAMESPACE = "kubernetes:core/v1:Namespace"
-BUCKETS = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
-KEY = "aws:kms/key:Key"
 BACKUP = "modelcard/backup"  # on a claim: by what it is backed up, or "none: " and why it need not be
 BACKS_UP = "modelcard/backs-up"  # on a CronJob: what it backs up, one word or several with commas
 NONE = "none:"
@@ -89,9 +86,7 @@ def backed_up_claim(resource: Resource, stack: Stack) -> Iterator[Violation]:
 
 
 def _backed_up(stack: Stack) -> frozenset[str]:
-    listed = [
-        str(job.at("metadata", "annotations", BACKS_UP).value or "") for job in stack.of("kubernetes:batch/v1:CronJob")
-    ]
+    listed = [str(job.at("metadata", "annotations", BACKS_UP).value or "") for job in stack.of(CRON_JOB)]
     return frozenset(word.strip() for words in listed for word in words.split(",") if word.strip())
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from policy.documents import ALL, IDENTITY, OF_RESOURCES, TRUST, Statement, readable, statements, texts
+from policy.kinds import AWS_POLICY, AWS_ROLE, KEY
 from policy.model import Control, Resource, Violation
 from policy.pods import resource_rule
-from policy.rules.data import KEY
 from policy.stack import Stack, stack_rule
 
 LEAST = Control(
@@ -24,7 +24,6 @@ KEYS = Control(
     "https://docs.aws.amazon.com/securityhub/latest/userguide/kms-controls.html",
 )
 
-ROLE, POLICY = "aws:iam/role:Role", "aws:iam/policy:Policy"
 ATTACHMENTS = (
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     "aws:iam/policyAttachment:PolicyAttachment",
@@ -61,7 +60,7 @@ def readable_document(resource: Resource) -> Iterator[Violation]:
             yield text.path, "is no policy that the rules can read; write a JSON document with Statement"
 
 
-@resource_rule(LEAST, "Name the actions and the resources.", *IDENTITY, ROLE, deferred=True)
+@resource_rule(LEAST, "Name the actions and the resources.", *IDENTITY, AWS_ROLE, deferred=True)
 def no_wildcard_grant(resource: Resource) -> Iterator[Violation]:
     """No policy of an identity allows every action of a service, or an action on everything."""
     for each in _granted(resource):
@@ -81,7 +80,7 @@ def no_wildcard_grant(resource: Resource) -> Iterator[Violation]:
     LEAST,
     "Remove what would let the identity become another, or change who may do what.",
     *IDENTITY,
-    ROLE,
+    AWS_ROLE,
     deferred=True,
 )
 def no_escalating_grant(resource: Resource) -> Iterator[Violation]:
@@ -110,7 +109,7 @@ def known_principal(resource: Resource) -> Iterator[Violation]:
 
 
 @resource_rule(
-    FEDERATED, "Compare the token's sub and aud by StringEquals with the one account that may.", ROLE, deferred=True
+    FEDERATED, "Compare the token's sub and aud by StringEquals with the one account that may.", AWS_ROLE, deferred=True
 )
 def narrow_trust(role: Resource) -> Iterator[Violation]:
     """A role that the cluster's accounts may take names the one account, and for whom the token is."""
@@ -127,12 +126,12 @@ def narrow_trust(role: Resource) -> Iterator[Violation]:
 @stack_rule(LEAST, "Attach a policy of the stack.", *ATTACHMENTS)
 def own_policy(attachment: Resource, stack: Stack) -> Iterator[Violation]:
     """What is attached to a role is a policy of the stack, which other rules have read; Amazon's own are too wide."""
-    policies = {each.urn for each in stack.of(POLICY)} - {""}
+    policies = {each.urn for each in stack.of(AWS_POLICY)} - {""}
     if not policies & attachment.depends.get("policyArn", frozenset()):
         yield "policyArn", "is no policy of the stack, so no rule has read it; declare one with what is needed"
 
 
-@resource_rule(LEAST, "Declare an aws.iam.Policy and attach it.", ROLE)
+@resource_rule(LEAST, "Declare an aws.iam.Policy and attach it.", AWS_ROLE)
 def no_attached_in_passing(role: Resource) -> Iterator[Violation]:
     """A role names no policies of others in passing."""
     for key in ("managedPolicyArns",):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from policy.kinds import API_SERVICE
 from policy.model import Control, Policy, Resource, Rule, Violation
 from policy.rules.buckets import PARTS
 
@@ -15,7 +16,7 @@ SEEN = Control(
 # What can do no harm by itself, or is judged by way of what it belongs to.
 HARMLESS = frozenset(
     {
-        "kubernetes:apiregistration.k8s.io/v1:APIService",
+        API_SERVICE,
         "kubernetes:keda.sh/v1alpha1:TriggerAuthentication",
         "pulumi:pulumi:Stack",
         "pulumi:providers:aws",

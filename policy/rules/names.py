@@ -5,11 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from policy.kinds import (
+    ACCOUNT,
+    AWS_POLICY,
+    AWS_ROLE,
+    BINDINGS,
+    BUCKETS,
+    BUDGET,
+    CLAIM,
+    CONFIG_MAP,
+    INGRESS,
+    KEY,
+    NAMESPACE,
+    NETWORK_POLICY,
+    ROLES,
+    SERVICE,
+)
 from policy.model import Control, Resource, Rule, Violation
 from policy.pods import KINDS, metadata, resource_rule
-from policy.rules.access import ACCOUNT, BINDINGS, ROLES
-from policy.rules.data import BUCKETS, CLAIM, KEY, NAMESPACE
-from policy.rules.network import BUDGET, INGRESS, NETWORK_POLICY, SERVICE
 from policy.stack import SCALERS, Pods, Stack, StackRule, stack_rule
 
 LABELS = Control(
@@ -34,7 +47,7 @@ ADMISSION = Control(
     "https://kubernetes.io/docs/concepts/security/pod-security-admission/",
 )
 
-CLAIMED = ("kubernetes:core/v1:ConfigMap", "kubernetes:core/v1:Secret", "kubernetes:core/v1:ResourceQuota")
+CLAIMED = (CONFIG_MAP, "kubernetes:core/v1:Secret", "kubernetes:core/v1:ResourceQuota")
 NAMESPACED = (
     *KINDS,
     *CLAIMED,
@@ -55,14 +68,14 @@ DELEGATION = "extension-apiserver-authentication-reader"
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 PROJECT = "modelcard"
-TAGGED = (*BUCKETS, KEY, "aws:iam/policy:Policy", "aws:iam/role:Role")
+TAGGED = (*BUCKETS, KEY, AWS_POLICY, AWS_ROLE)
 REQUIRED_TAGS = ("modelcard/part-of", "modelcard/managed-by")
 # Where each type has its physical name, and what stands before the project's own part of it.
 NAMED = {
     **dict.fromkeys(BUCKETS, ("bucket", "")),
     "aws:kms/alias:Alias": ("name", "alias/"),
-    "aws:iam/policy:Policy": ("name", ""),
-    "aws:iam/role:Role": ("name", ""),
+    AWS_POLICY: ("name", ""),
+    AWS_ROLE: ("name", ""),
 }
 
 

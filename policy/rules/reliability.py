@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from policy.kinds import BUDGET, CRON_JOB, DEPLOYMENT, JOB, STATEFUL_SET
 from policy.model import Control, Node, Resource, Violation
 from policy.pods import containers, pod, pod_rule, resource_rule
 from policy.stack import SCALERS, Pods, Stack, matches, namespace_of, stack_rule
@@ -29,9 +30,6 @@ JOBS = Control(
     "https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/",
 )
 
-DEPLOYMENT, STATEFUL_SET = "kubernetes:apps/v1:Deployment", "kubernetes:apps/v1:StatefulSet"
-CRON_JOB, JOB = "kubernetes:batch/v1:CronJob", "kubernetes:batch/v1:Job"
-BUDGET = "kubernetes:policy/v1:PodDisruptionBudget"
 HOST, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 MOST_RETRIES = 6  # Kubernetes' own backoffLimit
 

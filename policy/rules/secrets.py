@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator
 
+from policy.kinds import CONFIG_MAP
 from policy.model import UNKNOWN, Control, Node, Resource, Rule, UnknownValueError, Violation
 from policy.pods import Container, container_rule, pod_rule
 
@@ -140,7 +141,7 @@ no_secret_in_config_map = Rule(
     summary="No ConfigMap holds a secret.",
     control=SECRETS,
     remedy="Move the value to a Secret and mount it beside the ConfigMap.",
-    kinds=frozenset({"kubernetes:core/v1:ConfigMap"}),
+    kinds=frozenset({CONFIG_MAP}),
     check=_config_map,
 )
 
