@@ -80,9 +80,12 @@ class Edge(Component):
                     liveness=http_probe(
                         "/edge/alive", "http", period_seconds=10, timeout_seconds=5, failure_threshold=3
                     ),
-                    drain=5,
+                    # On busy nodes it takes seconds until nobody sends anything here any more.
+                    drain=10,
                 ),
                 beside=[self._exporter(args.exporter)],
+                # A request may take 30 s.
+                grace=45,
             ),
             replicas=args.replicas,
             config=files | WEB_CONFIG,

@@ -5,6 +5,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from infra.kube.pods import USER
 from modelcard_generator import __version__
 from modelcard_generator.settings import PREFIX, Settings
@@ -55,8 +57,10 @@ def test_everything_that_the_image_installs_is_pinned_with_its_hash():
     assert "--only-binary :all:" in DOCKERFILE
 
 
-def test_a_request_may_take_as_long_as_the_pod_is_given_to_end():
+@pytest.mark.parametrize(("name", "own"), [("modelcard-generator", True), ("edge-nginx", False)])
+def test_a_request_may_take_as_long_as_the_pod_is_given_to_end(name, own):
     defaults = {name: field.default for name, field in Settings.model_fields.items()}
-    drain = container_of(deployment())["lifecycle"]["preStop"]["sleep"]["seconds"]
-    grace = deployment()["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
-    assert drain + defaults["drain"] + defaults["request_timeout"] + 5 <= grace
+    workload = platform_of("prod").one("apps/v1:Deployment", name)
+    drain = container_of(workload)["lifecycle"]["preStop"]["sleep"]["seconds"] + (defaults["drain"] if own else 0)
+    grace = workload["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
+    assert drain + defaults["request_timeout"] + 5 <= grace

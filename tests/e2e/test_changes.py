@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import httpx
 import pytest
@@ -18,7 +19,7 @@ from tests.e2e.stack import Stack
 
 def unnoticed(load: Load) -> bool:
     """Whether everything was answered, and enough was asked to tell."""
-    assert load.failed == [], f"{len(load.failed)} of {load.sent} failed"
+    assert load.failed == [], f"{len(load.failed)} of {load.sent} failed: {Counter(load.failed).most_common(5)}"
     return load.sent > 100
 
 

@@ -1,0 +1,89 @@
+"""nginx, as declared, in front of an application whose pods come and go."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.components.edge import PORT, nginx_conf
+from infra.quantities import Memory
+from tests.app.servers import eventually, free_port
+from tests.system.nginx import nginx
+
+
+class Application(ThreadingHTTPServer):
+    """Answers every second request; before it, it is a pod that has just ended."""
+
+    daemon_threads = True
+
+    def __init__(self, ending: str) -> None:
+        self.asked: list[str] = []
+        application = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                application.asked.append(self.command)
+                if len(application.asked) % 2 and ending == "closes":
+                    self.close_connection = True
+                    return
+                status = 503 if len(application.asked) % 2 else 200
+                self.send_response(status)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def do_POST(self) -> None:
+                self.do_GET()
+
+            def log_message(self, *_: object) -> None:
+                """Says nothing."""
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+
+@pytest.fixture(params=["closes", "says 503"])
+def application(request: pytest.FixtureRequest) -> Iterator[Application]:
+    application = Application(request.param)
+    yield application
+    application.shutdown()
+    application.server_close()
+
+
+@pytest.fixture
+def client(application: Application) -> Iterator[httpx.Client]:
+    front, status = free_port(), free_port()
+    # pytest's own folder cannot be entered by nginx's workers.
+    with tempfile.TemporaryDirectory(prefix="modelcard-edge-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        text = nginx_conf(f"127.0.0.1:{application.server_port}", Memory("100Mi"))
+        here = {f"listen {PORT};": f"listen 127.0.0.1:{front};", "127.0.0.1:8081": f"127.0.0.1:{status}"}
+        for theirs, ours in {**here, "/tmp/": f"{folder}/"}.items():
+            assert theirs in text
+            text = text.replace(theirs, ours)
+        (folder / "nginx.conf").write_text(text)
+        with (folder / "log").open("wb") as log:
+            command = [nginx(), "-e", "stderr", "-c", folder / "nginx.conf"]
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        with httpx.Client(base_url=f"http://127.0.0.1:{front}") as client:
+            eventually(lambda: client.get("/edge/ready").status_code == 200)
+            yield client
+        process.terminate()
+        process.wait()
+
+
+def test_what_a_pod_does_not_answer_at_its_end_another_one_is_asked(application: Application, client: httpx.Client):
+    assert [client.get("/cards").status_code for _ in range(20)] == [200] * 20
+    assert len(application.asked) == 40
+
+
+def test_nothing_is_done_twice(application: Application, client: httpx.Client):
+    assert client.post("/cards").status_code in {502, 503}
+    assert application.asked == ["POST"]
