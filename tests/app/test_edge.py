@@ -19,22 +19,23 @@ from tests.system.nginx import nginx
 
 
 class Application(ThreadingHTTPServer):
-    """Answers every second request; before it, it is a pod that has just ended."""
+    """Answers every second request; to the others it is a pod that has just ended, or one that says `refusal`."""
 
     daemon_threads = True
 
-    def __init__(self, ending: str) -> None:
+    def __init__(self) -> None:
         self.asked: list[str] = []
+        self.refusal: int | None = None
         application = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 application.asked.append(self.command)
-                if len(application.asked) % 2 and ending == "closes":
+                odd = len(application.asked) % 2
+                if odd and application.refusal is None:
                     self.close_connection = True
                     return
-                status = 503 if len(application.asked) % 2 else 200
-                self.send_response(status)
+                self.send_response(application.refusal if odd and application.refusal else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -48,9 +49,9 @@ class Application(ThreadingHTTPServer):
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
 
-@pytest.fixture(params=["closes", "says 503"])
-def application(request: pytest.FixtureRequest) -> Iterator[Application]:
-    application = Application(request.param)
+@pytest.fixture
+def application() -> Iterator[Application]:
+    application = Application()
     yield application
     application.shutdown()
     application.server_close()
@@ -85,5 +86,12 @@ def test_what_a_pod_does_not_answer_at_its_end_another_one_is_asked(application:
 
 
 def test_nothing_is_done_twice(application: Application, client: httpx.Client):
-    assert client.post("/cards").status_code in {502, 503}
+    assert client.post("/cards").status_code == 502
     assert application.asked == ["POST"]
+
+
+def test_an_answer_is_an_answer(application: Application, client: httpx.Client):
+    """Whoever has too much to do is not given it twice."""
+    application.refusal = 503
+    assert client.get("/cards").status_code == 503
+    assert len(application.asked) == 1
