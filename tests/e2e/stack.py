@@ -31,12 +31,12 @@ STORAGE_NAME = f"storage.{STORAGE_NAMESPACE}.svc"
 BUCKET = "modelcard-e2e-backups"
 KUBECTL = ROOT / ".tools" / "bin" / "kubectl"
 READY = 300  # seconds
-# What a node of two processors can take beside the load: numbers of pods are dev's.
+# What a node of two processors can take beside the load: numbers of pods are dev's or less.
 SETTINGS: dict[str, Any] = {
     "environment": "dev",
     "namespace": NAMESPACE,
     "edge": {"host": "modelcard-e2e.localhost"},
-    "app": {"uploads": {"size": "1Gi"}},
+    "app": {"uploads": {"size": "1Gi"}, "replicas": {"min": 2, "max": 3}},
 }
 
 

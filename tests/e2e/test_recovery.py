@@ -49,9 +49,11 @@ def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack,
     run_now(stack, backup.RUN.name)
     cards, lost = written(user), volumes(stack)
 
+    # In this order no controller has time to make new pods, which would end gracefully.
+    stack.kubectl("delete", "namespace", space, "--wait=false")
     stack.kubectl("-n", space, "delete", "pod", "--all", "--grace-period=0", "--force")
     destroyed = time.time()
-    stack.kubectl("delete", "namespace", space, "--timeout=300s", within=310)
+    stack.kubectl("wait", f"namespace/{space}", "--for=delete", "--timeout=300s", within=310)
     stack.kubectl("delete", "pv", *lost.values(), "--ignore-not-found", "--timeout=60s")
 
     with finishing(stack):

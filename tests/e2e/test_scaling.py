@@ -23,13 +23,13 @@ def replicas(stack: Stack) -> tuple[int, int]:
 
 @pytest.fixture(scope="session")
 def grown(stack: Stack, user: httpx.Client) -> int:
-    """How many pods a load has brought, and all of them serve; it is over now."""
+    """How many pods a load has brought, and all of them serve; the load is over."""
     eventually(lambda: len(set(replicas(stack))) == 1, within=PATIENCE)
     with under_load(user, RATE) as load:
         eventually(lambda: len(set(replicas(stack))) == 2, within=300)
-        words = ("rollout", "status", f"deployment/{app.WORKLOAD.name}", "--timeout=180s")
-        stack.kubectl("-n", stack.namespaces["application"], *words, within=200)
     assert load.sent > 100
+    words = ("rollout", "status", f"deployment/{app.WORKLOAD.name}", "--timeout=180s")
+    stack.kubectl("-n", stack.namespaces["application"], *words, within=200)
     return replicas(stack)[0]
 
 
