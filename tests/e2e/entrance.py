@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 
 from infra.components import edge
+from tests.app.servers import eventually
 from tests.e2e.stack import READY, Stack
 
 NAME = "e2e-entrance"
@@ -39,6 +40,7 @@ http {{
   }}
   server {{
     listen {port};
+    location = /entrance/worker {{ return 200 $pid; }}
     location / {{
       proxy_pass http://edge;
       proxy_set_header Host $http_host;
@@ -82,10 +84,13 @@ def open_entrance(stack: Stack) -> None:
     stack.kubectl("-n", space, "rollout", "status", f"deployment/{NAME}", f"--timeout={READY}s", within=READY + 10)
 
 
-def find_edge(stack: Stack) -> None:
+def find_edge(stack: Stack, user: httpx.Client) -> None:
     """Its address is another one when the namespace was made anew, and nginx asks for it once."""
+    before = user.get("/entrance/worker").text
     reload = ("nginx", "-e", "stderr", "-c", "/config/nginx.conf", "-s", "reload")
     stack.kubectl("-n", stack.settings.edge.ingress_namespace, "exec", f"deployment/{NAME}", "--", *reload)
+    # The worker of before closes its connections.
+    eventually(lambda: user.get("/entrance/worker").text != before, within=30)
 
 
 def close_entrance(stack: Stack) -> None:

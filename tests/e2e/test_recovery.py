@@ -63,7 +63,7 @@ def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack,
         done = recover(stack.space, Moment("newest"), stack.say)
     assert [line for line in done.said if line.startswith("restored in ")]
 
-    find_edge(stack)
+    find_edge(stack, user)
     eventually(lambda: user.get("/cards", params={"limit": 1}).status_code == 200, within=60)
     assert user.get(f"/cards/{card['id']}").text == before
     assert user.get(f"/files/{file['id']}").content == FILE
