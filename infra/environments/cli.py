@@ -159,8 +159,6 @@ def status_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
     from infra.environments import deployment
 
     space = workspace(stack)
-    if (cluster := deployment.cluster_of(space)) and not cluster.status().running:
-        raise UserError(f"{stack}: the local control plane does not run: start it with `make up`")
     status = deployment.status(space)
     if as_json:
         _print_json(asdict(status))
@@ -172,10 +170,12 @@ def status_command(stack: Stack = LOCAL, as_json: Json = False) -> None:
 @app.command("drift")
 def drift_command(stack: Stack, as_json: Json = False) -> None:
     """Compare the cluster with the state, and take what it has into the state; `up` then puts it right."""
+    from infra.environments import deployment
     from infra.environments.engine import Engine, Operation
 
     space = workspace(stack)
     with exclusive(space):
+        deployment.reachable(space)
         outcome = Engine(space).run(Operation.REFRESH, Progress(quiet=as_json))
     if as_json:
         _print_json([asdict(change) for change in outcome.changes])

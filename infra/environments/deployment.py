@@ -143,20 +143,29 @@ def reachable(space: Workspace) -> Any:
     try:
         api: Any = config.new_client_from_config(config_file=str(Path(path.split(os.pathsep)[0]).expanduser()))
     except (config.ConfigException, OSError) as error:
-        raise UserError(f"{path}: not a usable kubeconfig ({error}): set KUBECONFIG to your cluster's") from None
+        raise _unreachable(
+            space, f"{path}: not a usable kubeconfig ({error}): set KUBECONFIG to your cluster's"
+        ) from None
     pool = api.rest_client.pool_manager
     pool.connection_pool_kw["retries"] = urllib3.Retry(0)
     try:
         client.VersionApi(api).get_code(_request_timeout=CONNECT_TIMEOUT)
     except (urllib3.exceptions.HTTPError, OSError):
-        raise UserError(
-            f"{path}: the cluster at {api.configuration.host} does not answer: start it, or set KUBECONFIG"
+        raise _unreachable(
+            space, f"{path}: the cluster at {api.configuration.host} does not answer: start it, or set KUBECONFIG"
         ) from None
     except client.ApiException as error:
         raise UserError(
             f"{path}: the cluster at {api.configuration.host} refuses us: {error.status} {error.reason}"
         ) from None
     return api
+
+
+def _unreachable(space: Workspace, why: str) -> UserError:
+    """`why`, but of the local stack whoever has it knows no kubeconfig."""
+    if cluster_of(space):
+        why = f"{space.stack}: the local control plane does not run: start it with `make up`"
+    return UserError(why)
 
 
 def waiting(space: Workspace) -> list[str]:

@@ -59,8 +59,11 @@ class LocalCloud:
 
     @property
     def access(self) -> Access:
-        """How it is reached."""
-        port = int((self.folder / "port").read_text())
+        """How it is reached. Raises `LocalClusterError` if it was never started."""
+        try:
+            port = int((self.folder / "port").read_text())
+        except FileNotFoundError:
+            raise LocalClusterError("the local control plane does not run: start it with `make up`") from None
         return Access(url=f"https://localhost:{port}", authority=self.folder / "ca.crt")
 
     def start(self) -> None:
