@@ -6,17 +6,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from policy.kinds import CRON_JOB, DEPLOYMENT, JOB, STATEFUL_SET
 from policy.model import UNKNOWN, Check, Control, Node, Resource, Rule, UnknownValueError, Violation
 
 _TEMPLATE = ("spec", "template", "spec")
 
 SPECS: dict[str, tuple[str, ...]] = {
     "kubernetes:apps/v1:DaemonSet": _TEMPLATE,
-    "kubernetes:apps/v1:Deployment": _TEMPLATE,
+    DEPLOYMENT: _TEMPLATE,
     "kubernetes:apps/v1:ReplicaSet": _TEMPLATE,
-    "kubernetes:apps/v1:StatefulSet": _TEMPLATE,
-    "kubernetes:batch/v1:CronJob": ("spec", "jobTemplate", *_TEMPLATE),
-    "kubernetes:batch/v1:Job": _TEMPLATE,
+    STATEFUL_SET: _TEMPLATE,
+    CRON_JOB: ("spec", "jobTemplate", *_TEMPLATE),
+    JOB: _TEMPLATE,
     "kubernetes:core/v1:Pod": ("spec",),
     "kubernetes:core/v1:PodTemplate": ("template", "spec"),
     "kubernetes:core/v1:ReplicationController": _TEMPLATE,

@@ -20,6 +20,7 @@ from infra.environments import approvals, rollouts, secrets, state_backups
 from infra.environments.approvals import Loss
 from infra.environments.engine import DeploymentError, Engine, Operation, Outcome, Progress
 from infra.environments.local.cluster import LocalCluster
+from infra.environments.local.failures import NOT_RUNNING
 from infra.environments.local.waiting import wait_until
 from infra.environments.plan import Plan, plan_of
 from infra.environments.preview import preview, stackfile
@@ -163,9 +164,7 @@ def reachable(space: Workspace) -> Any:
 
 def _unreachable(space: Workspace, why: str) -> UserError:
     """`why`, but of the local stack whoever has it knows no kubeconfig."""
-    if cluster_of(space):
-        why = f"{space.stack}: the local control plane does not run: start it with `make up`"
-    return UserError(why)
+    return UserError(NOT_RUNNING if cluster_of(space) else why)
 
 
 def waiting(space: Workspace) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -12,10 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.components.edge import PORT, nginx_conf
-from infra.quantities import Memory
+from infra.components import app, edge
 from tests.app.servers import eventually, free_port
+from tests.conftest import platform_of
 from tests.system.nginx import nginx
+from tests.system.pods import container_process
 
 
 class Application(ThreadingHTTPServer):
@@ -31,11 +31,11 @@ class Application(ThreadingHTTPServer):
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 application.asked.append(self.command)
-                odd = len(application.asked) % 2
-                if odd and application.refusal is None:
+                status = application.refusal if len(application.asked) % 2 else 200
+                if status is None:
                     self.close_connection = True
                     return
-                self.send_response(application.refusal if odd and application.refusal else 200)
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 
@@ -59,25 +59,24 @@ def application() -> Iterator[Application]:
 
 @pytest.fixture
 def client(application: Application) -> Iterator[httpx.Client]:
-    front, status = free_port(), free_port()
+    front = free_port()
+    here = {
+        f"listen {edge.PORT}": f"listen 127.0.0.1:{front}",
+        "127.0.0.1:8081": f"127.0.0.1:{free_port()}",
+        f"{app.WORKLOAD.name}:{app.PORT}": f"127.0.0.1:{application.server_port}",
+    }
     # pytest's own folder cannot be entered by nginx's workers.
-    with tempfile.TemporaryDirectory(prefix="modelcard-edge-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        text = nginx_conf(f"127.0.0.1:{application.server_port}", Memory("100Mi"))
-        here = {f"listen {PORT};": f"listen 127.0.0.1:{front};", "127.0.0.1:8081": f"127.0.0.1:{status}"}
-        for theirs, ours in {**here, "/tmp/": f"{folder}/"}.items():
-            assert theirs in text
-            text = text.replace(theirs, ours)
-        (folder / "nginx.conf").write_text(text)
-        with (folder / "log").open("wb") as log:
-            command = [nginx(), "-e", "stderr", "-c", folder / "nginx.conf"]
-            process = subprocess.Popen(command, stdout=log, stderr=log)
-        with httpx.Client(base_url=f"http://127.0.0.1:{front}") as client:
-            eventually(lambda: client.get("/edge/ready").status_code == 200)
-            yield client
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="modelcard-edge-") as folder:
+        Path(folder).chmod(0o755)
+        server = container_process(platform_of("prod"), edge.WORKLOAD.name, Path(folder), replace=here)
+        server.command[0] = str(nginx())
+        server.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{front}") as client:
+                eventually(lambda: client.get("/edge/ready").status_code == 200)
+                yield client
+        finally:
+            server.kill()
 
 
 def test_what_a_pod_does_not_answer_at_its_end_another_one_is_asked(application: Application, client: httpx.Client):

@@ -36,7 +36,7 @@ SETTINGS: dict[str, Any] = {
     "environment": "dev",
     "namespace": NAMESPACE,
     "edge": {"host": "modelcard-e2e.localhost"},
-    "app": {"uploads": {"size": "1Gi"}, "replicas": {"min": 2, "max": 3}},
+    "app": {"uploads": {"size": "1Gi"}, "replicas": {"max": 3}},
 }
 
 

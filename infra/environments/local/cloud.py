@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from . import processes
-from .failures import LocalClusterError, failure_in_log
+from .failures import NOT_RUNNING, LocalClusterError, failure_in_log
 from .waiting import POLL_INTERVAL, wait_until
 
 PORTS = range(20000, 30000)  # as the control plane's
@@ -63,7 +63,7 @@ class LocalCloud:
         try:
             port = int((self.folder / "port").read_text())
         except FileNotFoundError:
-            raise LocalClusterError("the local control plane does not run: start it with `make up`") from None
+            raise LocalClusterError(NOT_RUNNING) from None
         return Access(url=f"https://localhost:{port}", authority=self.folder / "ca.crt")
 
     def start(self) -> None:

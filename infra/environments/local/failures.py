@@ -8,6 +8,7 @@ from pathlib import Path
 from infra.errors import UserError
 
 LAST_BYTES = 20_000
+NOT_RUNNING = "local: the local control plane does not run: start it with `make up`"
 PORT_TAKEN = re.compile(r":(\d+): bind: address already in use")
 
 
