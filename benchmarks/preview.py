@@ -13,7 +13,10 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from infra.environments import deployment
+from infra.environments.workspace import ROOT, workspace
+from infra.errors import UserError
+
 PACKAGES = "import pulumi, pulumi_kubernetes, pulumi_aws"
 # They load a module when something in it is first named; a program pays for the modules that it declares resources of.
 KUBERNETES = (
@@ -44,6 +47,10 @@ def seconds(*command: str) -> float:
 
 def main() -> None:
     """Interleaves the runs, so that a noisy machine is noisy for all, and prints the ratios of the medians."""
+    try:
+        deployment.reachable(workspace("local"))
+    except UserError as error:
+        sys.exit(str(error))
     mcenv = str(Path(sys.executable).with_name("mcenv"))
     commands = {
         "packages": (sys.executable, "-c", PACKAGES),

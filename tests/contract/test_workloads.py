@@ -9,9 +9,9 @@ from infra.environments.recording import Recording
 from modelcard_ops.backup.errors import Impossible
 from tests.conftest import STACKS, container_of, platform_of, pod_of, workloads
 
-WORKLOADS = [(stack, name) for stack in STACKS for name in workloads(platform_of(stack))]
+WORKLOADS = {(stack, name): each for stack in STACKS for name, each in workloads(platform_of(stack)).items()}
 # A Job serves nobody: its pods end, and it selects them itself.
-SERVERS = [(stack, name) for stack, name in WORKLOADS if workloads(platform_of(stack))[name]["kind"] != "Job"]
+SERVERS = [key for key, each in WORKLOADS.items() if each["kind"] != "Job"]
 # One change for each file that a ConfigMap carries.
 OTHER_FILES = {
     "cache": {"resources": {"memory_request": "2Gi", "memory_limit": "2Gi"}},
@@ -31,14 +31,12 @@ CALLS_API = {"incident-responder", "kube-state-metrics", "prometheus", "promethe
 
 @pytest.fixture(params=WORKLOADS, ids="-".join)
 def workload(request):
-    stack, name = request.param
-    return workloads(platform_of(stack))[name]
+    return WORKLOADS[request.param]
 
 
 @pytest.fixture(params=SERVERS, ids="-".join)
 def server(request):
-    stack, name = request.param
-    return workloads(platform_of(stack))[name]
+    return WORKLOADS[request.param]
 
 
 @pytest.fixture

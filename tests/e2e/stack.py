@@ -22,6 +22,7 @@ from infra.settings_reading import merge
 from tests.app.servers import eventually, free_port
 from tests.e2e.absent import finishing
 from tests.e2e.images import STORAGE
+from tests.kubectl import KUBECTL, kubectl
 from tests.stack_file import configure
 
 STACK = "e2e"
@@ -29,7 +30,6 @@ NAMESPACE = "modelcard-e2e"
 STORAGE_NAMESPACE = f"{NAMESPACE}-storage"
 STORAGE_NAME = f"storage.{STORAGE_NAMESPACE}.svc"
 BUCKET = "modelcard-e2e-backups"
-KUBECTL = ROOT / ".tools" / "bin" / "kubectl"
 READY = 300  # seconds
 # What a node of two processors can take beside the load: numbers of pods are dev's or less.
 SETTINGS: dict[str, Any] = {
@@ -86,13 +86,8 @@ class Stack:
         self.kubectl("delete", "namespace", STORAGE_NAMESPACE, "--ignore-not-found")
 
     def kubectl(self, *words: str, stdin: str | None = None, within: float = 120) -> str:
-        """Its output. Raises `RuntimeError` with its complaint."""
-        done = subprocess.run(
-            [str(KUBECTL), *words], input=stdin, capture_output=True, text=True, check=False, timeout=within
-        )
-        if done.returncode:
-            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        """Its output, from the cluster of the caller. Raises `RuntimeError` with its complaint."""
+        return kubectl(*words, stdin=stdin, within=within)
 
     def get(self, kind: str, namespace: str, *words: str) -> list[dict[str, Any]]:
         """The objects of a kind in one of the stack's namespaces."""
@@ -115,7 +110,7 @@ class Stack:
         """A port of loopback that leads to a Service or pod, as long as it is used."""
         local = free_port()
         process = subprocess.Popen(
-            [str(KUBECTL), "-n", namespace, "port-forward", "--address=127.0.0.1", target, f"{local}:{port}"],
+            [KUBECTL, "-n", namespace, "port-forward", "--address=127.0.0.1", target, f"{local}:{port}"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -28,6 +28,7 @@ from infra.environments.recording import SECRET, SIGNATURE
 from tests.app.servers import REDIS, PostgresServer, RedisServer, eventually
 from tests.app.service import RunningService, description
 from tests.conftest import NAME, container_of, jobs, workloads
+from tests.kubectl import KUBECTL, kubectl
 from tests.runbooks.declared import Declared, containers, label_name
 from tests.runbooks.images import programs
 from tests.runbooks.metrics_api import GROUP, VERSION, MetricsApi
@@ -100,13 +101,7 @@ class World(Surroundings):
 
     def kubectl(self, *words: str, stdin: str | None = None) -> str:
         """The real one's answer. Raises `RuntimeError` with its complaint."""
-        command = [str(TOOLS / "kubectl"), *words]
-        done = subprocess.run(
-            command, input=stdin, env=self.environment, capture_output=True, text=True, check=False, timeout=120
-        )
-        if done.returncode:
-            raise RuntimeError(f"kubectl {' '.join(words)}: {done.stderr.strip()}")
-        return done.stdout
+        return kubectl(*words, stdin=stdin, environment=self.environment)
 
     def knows_everything(self) -> bool:
         """Prometheus has asked everything, evaluated its rules since, and can tell the autoscaler. Raises otherwise."""
@@ -274,7 +269,7 @@ class World(Surroundings):
         for label, container in ran.items():
             known[f"{self.namespaces['application']}/{label}/{container}"] = {"log": str(job), "paths": {}, "ports": {}}
         world = {
-            "kubectl": str(TOOLS / "kubectl"),
+            "kubectl": KUBECTL,
             "containers": {key: each for key, each in known.items() if each},
             "services": services,
         }

@@ -39,7 +39,6 @@ def test_millicores_survive_the_text(number: int) -> None:
 
 
 @pytest.mark.parametrize("kind", TYPES)
-# How long hypothesis takes to think of something is the computer's matter.
 @given(data=st.data())
 def test_what_has_the_form_is_taken_as_it_is(kind: type[Memory], data: st.DataObject) -> None:
     text = data.draw(st.from_regex(kind.pattern, fullmatch=True))
