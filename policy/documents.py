@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from policy.kinds import AWS_POLICY, AWS_ROLE, KEY
+from policy.kinds import AWS_POLICY, AWS_ROLE, AWS_USER_POLICY, BUCKET_POLICY, KEY
 from policy.model import Node, Resource
 
 # Where each type keeps its policy.
@@ -15,10 +15,10 @@ IDENTITY = {
     AWS_POLICY: "policy",
     "aws:iam/rolePolicy:RolePolicy": "policy",
     "aws:iam/groupPolicy:GroupPolicy": "policy",
-    "aws:iam/userPolicy:UserPolicy": "policy",
+    AWS_USER_POLICY: "policy",
 }
 TRUST = {AWS_ROLE: "assumeRolePolicy"}
-OF_RESOURCES = {"aws:s3/bucketPolicy:BucketPolicy": "policy", KEY: "policy"}
+OF_RESOURCES = {BUCKET_POLICY: "policy", KEY: "policy"}
 ALL = {**IDENTITY, **TRUST, **OF_RESOURCES}
 
 

@@ -20,6 +20,9 @@ ROLES = (CLUSTER_ROLE, f"{RBAC}:Role")
 BINDINGS = (f"{RBAC}:ClusterRoleBinding", f"{RBAC}:RoleBinding")
 
 BUCKETS = ("aws:s3/bucket:Bucket", "aws:s3/bucketV2:BucketV2")
+BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 KEY = "aws:kms/key:Key"
 AWS_ROLE = "aws:iam/role:Role"
 AWS_POLICY = "aws:iam/policy:Policy"
+AWS_USER_POLICY = "aws:iam/userPolicy:UserPolicy"
+AWS_USER_ATTACHMENT = "aws:iam/userPolicyAttachment:UserPolicyAttachment"

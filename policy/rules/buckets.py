@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.documents import readable, statements
-from policy.kinds import BUCKETS, KEY
+from policy.kinds import BUCKET_POLICY, BUCKETS, KEY
 from policy.model import Control, Resource, Violation
 from policy.pods import resource_rule
 from policy.stack import Stack, stack_rule
@@ -30,7 +30,7 @@ PUBLIC_ACCESS = ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock",)
 VERSIONING = _part("BucketVersioning")
 ENCRYPTION = _part("BucketServerSideEncryptionConfiguration")
 OWNERSHIP = ("aws:s3/bucketOwnershipControls:BucketOwnershipControls",)
-POLICY = ("aws:s3/bucketPolicy:BucketPolicy",)
+POLICY = (BUCKET_POLICY,)
 LIFECYCLE = _part("BucketLifecycleConfiguration")
 LOCK = _part("BucketObjectLockConfiguration")
 REPLICATION = ("aws:s3/bucketReplicationConfig:BucketReplicationConfig",)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 
 from policy.documents import ALL, IDENTITY, OF_RESOURCES, TRUST, Statement, readable, statements, texts
-from policy.kinds import AWS_POLICY, AWS_ROLE, KEY
+from policy.kinds import AWS_POLICY, AWS_ROLE, AWS_USER_ATTACHMENT, AWS_USER_POLICY, KEY
 from policy.model import Control, Resource, Violation
 from policy.pods import resource_rule
 from policy.stack import Stack, stack_rule
@@ -28,14 +28,14 @@ ATTACHMENTS = (
     "aws:iam/rolePolicyAttachment:RolePolicyAttachment",
     "aws:iam/policyAttachment:PolicyAttachment",
     "aws:iam/groupPolicyAttachment:GroupPolicyAttachment",
-    "aws:iam/userPolicyAttachment:UserPolicyAttachment",
+    AWS_USER_ATTACHMENT,
 )
 LASTING = (
     "aws:iam/accessKey:AccessKey",
     "aws:iam/user:User",
     "aws:iam/userLoginProfile:UserLoginProfile",
-    "aws:iam/userPolicy:UserPolicy",
-    "aws:iam/userPolicyAttachment:UserPolicyAttachment",
+    AWS_USER_POLICY,
+    AWS_USER_ATTACHMENT,
 )
 # Actions that AWS cannot restrict to a resource. Source: Service Authorization Reference, S3 and KMS.
 OF_NO_RESOURCE = frozenset({"kms:ListAliases", "kms:ListKeys", "s3:GetAccountPublicAccessBlock", "s3:ListAllMyBuckets"})
