@@ -27,8 +27,6 @@ API_PORTS = (443, 6443)  # of the API server's Service, and what clusters common
 # Seconds. A start that the controller was not there for is made up for; after it, the next one is due soon enough.
 STARTING_DEADLINE = 1800
 KEPT_FINISHED = 3 * 24 * 3600  # over a weekend, for who wants to read its log
-# What `mcops` ends with where another attempt would end the same way: a wrong option, a point that is in no backup.
-HOPELESS = 2
 
 # Server-side apply as one owner, whose word counts. The provider would make up an owner per resource, and then be
 # refused what a killed `up` or a hand had set under another name.
@@ -224,7 +222,6 @@ class Component(pulumi.ComponentResource):
                     metadata=meta.ObjectMetaArgs(labels=workload.labels),
                     spec=batch.JobSpecArgs(
                         backoff_limit=2,
-                        pod_failure_policy=_no_second_attempt(),
                         active_deadline_seconds=deadline,
                         ttl_seconds_after_finished=KEPT_FINISHED,
                         template=template,
@@ -237,13 +234,13 @@ class Component(pulumi.ComponentResource):
     def job(
         self, workload: Workload, pod: Pod, *, config: Mapping[str, str], rollout: Rollout, attempts: int
     ) -> batch.Job:
-        """Pods that run until one of them succeeds or none can; again when its files, image or secrets change."""
+        """Pods that run until one of them succeeds; again when its files, its image or the secrets change."""
         return batch.Job(
             workload.name,
             metadata=self.metadata(workload.name),
             spec=batch.JobSpecArgs(
+                # No podFailurePolicy: the provider would go on waiting for what one ends (cloud-ready-checks 1.3, job).
                 backoff_limit=attempts,
-                pod_failure_policy=_no_second_attempt(),
                 active_deadline_seconds=rollout.deadline,
                 pod_replacement_policy="Failed",  # two must not write at once, not even while one of them ends
                 # What it did stays to be seen; the next run takes its name.
@@ -376,9 +373,3 @@ class Component(pulumi.ComponentResource):
     def finish(self, **outputs: pulumi.Input[object]) -> None:
         """Ends the declaration."""
         self.register_outputs(outputs)
-
-
-def _no_second_attempt() -> batch.PodFailurePolicyArgs:
-    """https://kubernetes.io/docs/concepts/workloads/controllers/job/#pod-failure-policy."""
-    codes = batch.PodFailurePolicyOnExitCodesRequirementArgs(operator="In", values=[HOPELESS])
-    return batch.PodFailurePolicyArgs(rules=[batch.PodFailurePolicyRuleArgs(action="FailJob", on_exit_codes=codes)])

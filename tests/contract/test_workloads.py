@@ -6,7 +6,6 @@ import pytest
 
 from infra.components import database
 from infra.environments.recording import Recording
-from modelcard_ops.backup.errors import Impossible
 from tests.conftest import STACKS, container_of, platform_of, pod_of, workloads
 
 WORKLOADS = {(stack, name): each for stack in STACKS for name, each in workloads(platform_of(stack)).items()}
@@ -198,16 +197,6 @@ def test_every_mount_has_its_volume(workload, containers):
     volumes = {each["name"] for each in pod_of(workload)["volumes"]}
     volumes |= {each["metadata"]["name"] for each in workload["spec"].get("volumeClaimTemplates", [])}
     assert {mount["name"] for each in containers for mount in each["volumeMounts"]} == volumes
-
-
-def test_no_job_is_tried_again_where_its_program_says_that_it_would_end_the_same_way(extended):
-    jobs = {each.name: each.inputs["spec"] for each in extended.all("batch/v1:Job")}
-    timed = {each.name: each.inputs["spec"]["jobTemplate"]["spec"] for each in extended.all("batch/v1:CronJob")}
-    assert {"recovery", "log-setup", "backup-run"} <= set(jobs | timed)
-    for job in (jobs | timed).values():
-        (rule,) = job["podFailurePolicy"]["rules"]
-        assert (rule["action"], rule["onExitCodes"]) == ("FailJob", {"operator": "In", "values": [Impossible.code]})
-        assert {each["command"][0] for each in job["template"]["spec"]["containers"]} == {"mcops"}
 
 
 @pytest.mark.parametrize("name", workloads(platform_of("prod")))

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
 
 from infra.components import app, backup, database
-from infra.components.recovery import WORKLOAD
 from infra.environments.engine import DeploymentError
 from infra.environments.recovery import recover
 from infra.environments.workspace import RECOVERY
@@ -42,11 +40,6 @@ def written(user: httpx.Client) -> list[tuple[float, str]]:
     return cards
 
 
-def jobs_of_recovery(stack: Stack) -> list[dict[str, Any]]:
-    jobs = stack.get("jobs", stack.namespaces["application"])
-    return [each for each in jobs if each["metadata"]["name"] == WORKLOAD.name]
-
-
 @pytest.mark.timeout(2400)
 def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack, user: httpx.Client) -> None:
     space = stack.namespaces["application"]
@@ -67,8 +60,6 @@ def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack,
         too_early = (datetime.now(UTC) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
         with pytest.raises(DeploymentError, match=r"recovery: .*the earliest point that can be restored is"):
             recover(stack.space, Moment(too_early), stack.say)
-        (refused,) = jobs_of_recovery(stack)
-        assert refused["status"]["failed"] == 1, "another attempt would end the same way"
         done = recover(stack.space, Moment("newest"), stack.say)
     assert [line for line in done.said if line.startswith("restored in ")]
 
@@ -87,7 +78,7 @@ def test_what_is_lost_with_its_namespace_comes_back_by_one_command(stack: Stack,
 
     assert RECOVERY not in stack.space.config()
     stack.up()
-    assert jobs_of_recovery(stack) == []
+    assert not [each for each in stack.get("jobs", space) if each["metadata"]["name"] == "recovery"]
     # The new timeline is archived: the next set is made of it, and can be restored.
     assert "set " in run_now(stack, backup.RUN.name)
     assert "RPO" in run_now(stack, backup.DRILL.name)

@@ -1,7 +1,7 @@
 """`mcops backup`: one point in time of everything, kept where this cluster cannot lose it, and restored every day.
 
-Exit codes: 0 done, 1 failed, 2 impossible as asked for, 3 partial (committed, but a part is missing), 4 locked by
-another run, 5 a drill missed its objective, 130 interrupted.
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 partial (committed, but a part is missing), 4 locked by another run,
+5 a drill missed its objective, 130 interrupted.
 """
 
 from __future__ import annotations

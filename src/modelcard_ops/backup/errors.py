@@ -1,4 +1,4 @@
-"""How a backup command ends when not well: 1 failed, 2 impossible, 3 partial, 4 locked, 5 objective missed."""
+"""How a backup command ends when it does not end well: 1 failed, 3 partial, 4 locked, 5 objective missed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ from modelcard_ops.errors import UserError
 
 class BackupError(UserError):
     """Nothing was committed, and nothing that was committed is lost."""
-
-
-class Impossible(BackupError):
-    """What was asked for is not there to be had, and will not be at another attempt. Wrong options end with it, too."""
-
-    code = 2
 
 
 class Partial(UserError):

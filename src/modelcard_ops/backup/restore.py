@@ -20,7 +20,7 @@ from pathlib import Path
 from modelcard_ops.backup import cluster, encryption, files, uploads
 from modelcard_ops.backup.catalog import BackupSet
 from modelcard_ops.backup.database import count, tables
-from modelcard_ops.backup.errors import BackupError, Impossible
+from modelcard_ops.backup.errors import BackupError
 from modelcard_ops.backup.manifest import ClusterPart, Manifest
 from modelcard_ops.backup.pgbackrest import PgBackRest, Target
 from modelcard_ops.backup.programs import own
@@ -87,7 +87,7 @@ def plan(settings: Settings, request: Request, told: Told) -> Plan:
         *_steps_of_prometheus(manifest, request),
     ]
     if not steps:
-        raise Impossible("nothing to restore: name --database, --uploads, --prometheus or --into")
+        raise BackupError("nothing to restore: name --database, --uploads, --prometheus or --into")
     return Plan(request=request, manifest=manifest, target=target, steps=steps)
 
 
@@ -95,9 +95,9 @@ def _steps_of_cluster(manifest: Manifest, request: Request) -> Iterator[str]:
     if request.namespace is None:
         return
     if manifest.cluster is None:
-        raise Impossible(f"set {manifest.id} holds no cluster objects: leave out --into")
+        raise BackupError(f"set {manifest.id} holds no cluster objects: leave out --into")
     if request.identity_file is None:
-        raise Impossible("--into needs --identity-file: Secrets are readable by the recipient's private key only")
+        raise BackupError("--into needs --identity-file: Secrets are readable by the recipient's private key only")
     total = manifest.cluster.config_maps + manifest.cluster.secrets
     yield f"create what is missing of {total} ConfigMaps and Secrets in namespace {request.namespace}"
 
@@ -105,7 +105,7 @@ def _steps_of_cluster(manifest: Manifest, request: Request) -> Iterator[str]:
 def _steps_of_database(settings: Settings, manifest: Manifest, target: Target, request: Request) -> Iterator[str]:
     if request.database is None:
         if request.uploads is not None:
-            raise Impossible("--uploads needs --database: the rows say which files there must be")
+            raise BackupError("--uploads needs --database: the rows say which files there must be")
         return
     check_version(manifest.database.version)
     if not mark(request.database).exists():
@@ -123,7 +123,7 @@ def _steps_of_prometheus(manifest: Manifest, request: Request) -> Iterator[str]:
     if request.prometheus is None:
         return
     if manifest.prometheus is None:
-        raise Impossible(f"set {manifest.id} holds no data of Prometheus: leave out --prometheus")
+        raise BackupError(f"set {manifest.id} holds no data of Prometheus: leave out --prometheus")
     _check_empty(request.prometheus)
     yield f"write {manifest.prometheus.files} files of Prometheus into {request.prometheus}"
 
@@ -167,11 +167,11 @@ def choose(sets: Sequence[BackupSet], request: Request) -> tuple[Manifest, Targe
     """The newest set from which the moment can be reached, and what its log is to be replayed to."""
     usable = [each.manifest for each in sets if each.manifest is not None and each.state != "bad"]
     if not usable:
-        raise Impossible("there is no set that can be restored" + (": all are bad or damaged" if sets else ""))
+        raise BackupError("there is no set that can be restored" + (": all are bad or damaged" if sets else ""))
     if request.set_id is not None:
         found = next((each for each in usable if each.id == request.set_id), None)
         if found is None:
-            raise Impossible(f"there is no usable set {request.set_id}: `mcops backup list` shows those that are")
+            raise BackupError(f"there is no usable set {request.set_id}: `mcops backup list` shows those that are")
         return found, at_set(found)
     if request.moment is None:
         return usable[-1], Target(kind="default", value="", label="to the end of its log")
@@ -180,13 +180,13 @@ def choose(sets: Sequence[BackupSet], request: Request) -> tuple[Manifest, Targe
         of_day = [each for each in usable if each.id.startswith(day)]
         if not of_day:
             days = ", ".join(sorted({each.id[:8] for each in usable}))
-            raise Impossible(f"no usable set is of {day}; there are sets of {days}")
+            raise BackupError(f"no usable set is of {day}; there are sets of {days}")
         return of_day[-1], at_set(of_day[-1])
     moment = parse_moment(request.moment)
     before = [each for each in usable if each.database.stopped <= moment]
     if not before:
         first = usable[0].database.stopped
-        raise Impossible(f"{request.moment}: the earliest point that can be restored is {first:%Y-%m-%dT%H:%M:%SZ}")
+        raise BackupError(f"{request.moment}: the earliest point that can be restored is {first:%Y-%m-%dT%H:%M:%SZ}")
     value = f"{moment:%Y-%m-%d %H:%M:%S.%f+00}"
     return before[-1], Target(kind="time", value=value, label=f"as of {moment.isoformat()}")
 
@@ -201,11 +201,11 @@ def parse_moment(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise Impossible(f"{text}: is neither a date (2026-01-31) nor a time (2026-01-31T02:00:00Z)") from None
+        raise BackupError(f"{text}: is neither a date (2026-01-31) nor a time (2026-01-31T02:00:00Z)") from None
     if moment.tzinfo is None:
-        raise Impossible(f"{text}: has no time zone: write {text}Z for UTC")
+        raise BackupError(f"{text}: has no time zone: write {text}Z for UTC")
     if moment > datetime.now(UTC) + timedelta(minutes=1):
-        raise Impossible(f"{text}: is in the future")
+        raise BackupError(f"{text}: is in the future")
     return moment.astimezone(UTC)
 
 
