@@ -97,7 +97,7 @@ TABLE: tuple[Row, ...] = (
     Row("database.max_connections", 200, 50, 200, "follows the number of application pods"),
 
     same("cache.image", "docker.io/library/redis:7.4.5"),
-    Row("cache.resources.cpu_request", "100m", "50m", "250m", SMALLER),
+    Row("cache.resources.cpu_request", "100m", "75m", "250m", SMALLER),
     Row("cache.resources.memory_request", "256Mi", "256Mi", "1Gi", SMALLER),
     Row("cache.resources.memory_limit", "256Mi", "256Mi", "1Gi", SMALLER),
     same("cache.resources.ephemeral_storage", "256Mi"),
