@@ -75,6 +75,10 @@ def test_two_attempts_never_write_at_once(extended):
     assert job(extended)["spec"]["podReplacementPolicy"] == "Failed"
 
 
+def test_the_engine_sees_when_it_has_failed(extended):
+    assert "podFailurePolicy" not in job(extended)["spec"]  # of the reasons that a Job fails for, it knows two others
+
+
 def test_the_namespace_has_room_for_it(extended, platform):
     def pods(each):
         return int(each.one("v1:ResourceQuota", "modelcard-quota")["spec"]["hard"]["pods"])
