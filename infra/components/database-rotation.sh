@@ -12,7 +12,8 @@ tell() {
     printf '%s\n' "$statements" "SELECT pg_reload_conf();" |
     psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --host="$SOCKET" --username=postgres --dbname=postgres >/dev/null &&
     for process in /proc/[0-9]*; do
-      if [ "$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)" = "pgbackrest server " ]; then
+      command=$(tr '\0' ' ' <"$process/cmdline" 2>/dev/null)
+      if [ "${command##*/}" = "pgbackrest server " ]; then # by whatever path it was started
         kill -HUP "${process#/proc/}"
       fi
     done

@@ -25,6 +25,11 @@ BUCKET = "modelcard-backups"
 KEYS = {"access_key": "testing-access", "secret_key": "testing-secret"}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def programs(unpacked_programs):
+    """PostgreSQL and pgBackRest."""
+
+
 class Storage:
     """An S3 by TLS, which can be made to say nothing and to speak again."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.environments.recording import SECRET, SIGNATURE, Recording
+from modelcard_ops.backup.programs import EXTRA
 
 PROGRAMS = "/usr/lib/postgresql/15/bin"  # of Debian, as in the image
 Manifest = Mapping[str, Any]
@@ -110,7 +111,8 @@ class Pod:
 
     def environment(self, name: str) -> dict[str, str]:
         given = {each["name"]: self.here(each["value"]) for each in self.container(name).get("env", [])}
-        return {"PATH": f"{PROGRAMS}:{os.environ['PATH']}", "LANG": "C.UTF-8", "HOME": str(self.root), **given}
+        path = os.pathsep.join(filter(None, [PROGRAMS, os.environ.get(EXTRA), os.environ["PATH"]]))
+        return {"PATH": path, "LANG": "C.UTF-8", "HOME": str(self.root), **given}
 
     def start(self, name: str) -> subprocess.Popen[bytes]:
         """A container's command."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import uuid
@@ -13,12 +12,11 @@ import psycopg
 import pyrage
 import pytest
 
-from infra.environments.workspace import ROOT
 from modelcard_generator.database.migrations import read_migrations
 from modelcard_ops.backup import run as runs
 from modelcard_ops.backup import verify as verifications
 from modelcard_ops.backup.pgbackrest import PgBackRest
-from modelcard_ops.backup.programs import EXTRA, own
+from modelcard_ops.backup.programs import own
 from tests.ops.backup.certificates import Certificates
 from tests.ops.backup.s3 import S3
 from tests.ops.backup.server import Server, on_disk
@@ -35,12 +33,8 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs(place: Path) -> None:
-    """Those that `make tools` has unpacked, where this computer has none. PostgreSQL's user cannot enter a checkout."""
-    unpacked = ROOT / ".tools" / "debian"
-    if (unpacked / "programs").is_dir():
-        shutil.copytree(unpacked, place / "debian", symlinks=True, ignore=shutil.ignore_patterns("apt"))
-        os.environ[EXTRA] = str(place / "debian" / "programs")
+def programs(unpacked_programs: None) -> None:
+    """PostgreSQL and pgBackRest."""
 
 
 @pytest.fixture(scope="session")

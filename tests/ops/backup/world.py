@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pyrage
 
+from modelcard_ops.backup.programs import EXTRA
 from modelcard_ops.backup.run import Tools, tools
 from modelcard_ops.backup.settings import Settings
 from tests.ops.backup.s3 import BUCKET, S3
@@ -74,7 +75,8 @@ class World:
         for name in ("access_key", "secret_key", "identity", "database_url", "prometheus_password", "cache_url"):
             if values.get(name):
                 (secrets / f"mcops_backup_{name}").write_text(str(values.pop(name)))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("MCOPS_", "AWS_"))}
+        ours = ("MCOPS_", "AWS_")
+        kept = {name: value for name, value in os.environ.items() if name == EXTRA or not name.startswith(ours)}
         plain = {f"MCOPS_BACKUP_{name.upper()}": str(value) for name, value in values.items() if value is not None}
         return kept | plain | {"MCOPS_SECRETS_DIR": str(secrets)}
 
