@@ -30,6 +30,7 @@ from modelcard_ops.backup import restore as restores
 from modelcard_ops.backup import run as runs
 from modelcard_ops.backup.pgbackrest import PgBackRest
 from modelcard_ops.backup.programs import environment, find, own, unprivileged
+from tests import unpacked
 from tests.ops.backup.certificates import Certificates
 from tests.ops.backup.conftest import database_of
 from tests.ops.backup.s3 import BUCKET, S3
@@ -47,7 +48,8 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="mcops-benchmark-"))
     folder.chmod(0o755)
     try:
-        return _measure(folder, size)
+        with unpacked.programs():
+            return _measure(folder, size)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -6,10 +6,7 @@ import asyncio
 import contextvars
 import functools
 import gc
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -19,10 +16,9 @@ from pulumi.runtime import settings as runtime
 
 from infra.environments.preview.stack_preview import Rendered, rendered_from
 from infra.environments.recording import Recording, record_platform
-from infra.environments.workspace import ROOT
 from infra.settings import Settings
 from infra.settings_reading import parse, placeholder_secrets
-from modelcard_ops.backup.programs import EXTRA
+from tests import unpacked
 
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"
@@ -87,16 +83,8 @@ def forget() -> None:
 
 @pytest.fixture(scope="session")
 def unpacked_programs() -> Iterator[None]:
-    """Where `mcops` finds what `make tools` has unpacked, for this computer has it not: PostgreSQL, pgBackRest."""
-    unpacked = ROOT / ".tools" / "debian"
-    if not (unpacked / "programs").is_dir():
-        yield
-        return
-    # PostgreSQL's user can enter neither a private checkout nor pytest's own folders.
-    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory(prefix="modelcard-programs-") as folder:
-        Path(folder).chmod(0o755)
-        shutil.copytree(unpacked, Path(folder) / "debian", symlinks=True, ignore=shutil.ignore_patterns("apt"))
-        patch.setenv(EXTRA, f"{folder}/debian/programs")
+    """PostgreSQL and pgBackRest, where this computer has none."""
+    with unpacked.programs():
         yield
 
 

@@ -21,6 +21,7 @@ import httpx
 import pyrage
 
 from modelcard_ops.backup.programs import own
+from tests import unpacked
 from tests.app.servers import RedisServer, eventually
 from tests.app.service import RunningService, description
 from tests.ops.backup.certificates import Certificates
@@ -217,7 +218,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="mcops-drill-all-"))
     folder.chmod(0o755)
     try:
-        with Rehearsal(folder, say) as rehearsal:
+        with unpacked.programs(), Rehearsal(folder, say) as rehearsal:
             rehearsal.run()
     except AssertionError as error:
         print(f"drill: {error}", file=sys.stderr)
