@@ -18,7 +18,6 @@ from infra.environments.preview.stack_preview import Rendered, rendered_from
 from infra.environments.recording import Recording, record_platform
 from infra.settings import Settings
 from infra.settings_reading import parse, placeholder_secrets
-from tests import unpacked
 
 STACKS = ("local", "dev", "prod")
 NAME = "app.kubernetes.io/name"
@@ -79,13 +78,6 @@ def forget() -> None:
     runtime.Settings(project="project", stack="stack")
     runtime.ROOT.set(None)
     contextvars.Context().run(lambda: config.CONFIG.get().clear())
-
-
-@pytest.fixture(scope="session")
-def unpacked_programs() -> Iterator[None]:
-    """PostgreSQL and pgBackRest, where this computer has none."""
-    with unpacked.programs():
-        yield
 
 
 def settings_of(stack: str = "prod", **overrides: Any) -> Settings:

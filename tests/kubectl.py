@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping
 
-from infra.environments.workspace import ROOT
+from tests.system.pods import TOOLS
 
-KUBECTL = str(ROOT / ".tools" / "bin" / "kubectl")
+KUBECTL = str(TOOLS / "kubectl")
 
 
 def kubectl(

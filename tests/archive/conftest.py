@@ -17,6 +17,7 @@ from infra.environments import secrets
 from infra.environments.recording import Recording, record_platform
 from infra.settings import Settings
 from infra.settings_reading import parse
+from tests import unpacked
 from tests.app.servers import eventually, free_port
 from tests.archive.pods import Pod, Volumes
 from tests.conftest import pod_of, settings_of
@@ -26,8 +27,10 @@ KEYS = {"access_key": "testing-access", "secret_key": "testing-secret"}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs(unpacked_programs):
+def programs():
     """PostgreSQL and pgBackRest."""
+    with unpacked.programs():
+        yield
 
 
 class Storage:

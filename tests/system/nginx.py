@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from infra.environments.workspace import ROOT
+from tests.unpacked import UNPACKED
 
 
 def nginx() -> Path:
     """Where it is. Raises `RuntimeError` where it is nowhere."""
-    folders = (ROOT / ".tools" / "debian" / "programs", "/usr/local/sbin", "/usr/sbin", "/usr/bin")
+    folders = (UNPACKED / "programs", "/usr/local/sbin", "/usr/sbin", "/usr/bin")
     found = shutil.which("nginx", path=":".join(map(str, folders)))
     if found is None:
         raise RuntimeError("nginx is needed: run `make tools`")

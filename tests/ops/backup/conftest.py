@@ -17,6 +17,7 @@ from modelcard_ops.backup import run as runs
 from modelcard_ops.backup import verify as verifications
 from modelcard_ops.backup.pgbackrest import PgBackRest
 from modelcard_ops.backup.programs import own
+from tests import unpacked
 from tests.ops.backup.certificates import Certificates
 from tests.ops.backup.s3 import S3
 from tests.ops.backup.server import Server, on_disk
@@ -33,8 +34,10 @@ def place() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs(unpacked_programs: None) -> None:
+def programs() -> Iterator[None]:
     """PostgreSQL and pgBackRest."""
+    with unpacked.programs():
+        yield
 
 
 @pytest.fixture(scope="session")
